@@ -1,0 +1,1 @@
+"""The one-machine engine: the E2B API over OCI containers."""

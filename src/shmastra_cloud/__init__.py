@@ -1,0 +1,1 @@
+"""A team's own cloud of AI-agent workspaces."""
