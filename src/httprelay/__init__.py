@@ -1,1 +1,47 @@
-"""Bytes from here to there: HTTP and server-sent events between an ASGI server and an upstream."""
+"""Bytes from here to there: HTTP and server-sent events between an ASGI server and an upstream.
+
+RelayError
+├── UnsafeRequest           what was to be sent could be read in two ways; nothing was sent
+├── ConnectFailed           no connection; nothing was sent
+│   └── TooManyConnections  the target's bound is reached
+├── ClientGone              who asked went away before the response began
+├── UpstreamClosed          the connection ended before the response began
+├── UpstreamTimeout         connected, but no response in time
+└── UpstreamProtocolError   the response is not HTTP that may be passed on
+
+All are raised before the response has begun. Once it has, a failure cuts the connection to the client.
+"""
+
+from httprelay.errors import (
+    ClientGone,
+    ConnectFailed,
+    RelayError,
+    TooManyConnections,
+    UnsafeRequest,
+    UpstreamClosed,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+)
+from httprelay.paths import safe_path
+from httprelay.pool import Pool, Target
+from httprelay.relay import Ended, Observer, Timeouts, relay
+from httprelay.server import BoundedHttpProtocol
+
+__all__ = [
+    "BoundedHttpProtocol",
+    "ClientGone",
+    "ConnectFailed",
+    "Ended",
+    "Observer",
+    "Pool",
+    "RelayError",
+    "Target",
+    "Timeouts",
+    "TooManyConnections",
+    "UnsafeRequest",
+    "UpstreamClosed",
+    "UpstreamProtocolError",
+    "UpstreamTimeout",
+    "relay",
+    "safe_path",
+]

@@ -1,0 +1,38 @@
+"""The relay's error tree; drawn in the package's docstring."""
+
+
+class RelayError(Exception):
+    """A request could not be relayed; the response has not begun.
+
+    ``consumed`` tells whether the request's body was read, so that the same request cannot be relayed again.
+    """
+
+    consumed: bool = False
+
+
+class UnsafeRequest(RelayError):  # noqa: N818 -- what happened, in one word
+    """What was to be sent could be read in two ways."""
+
+
+class ConnectFailed(RelayError):  # noqa: N818 -- what happened, in one word
+    """No connection to the upstream could be made."""
+
+
+class TooManyConnections(ConnectFailed):
+    """The target's bound on connections is reached."""
+
+
+class ClientGone(RelayError):  # noqa: N818 -- what happened, in one word
+    """Who asked went away before the response began."""
+
+
+class UpstreamClosed(RelayError):  # noqa: N818 -- what happened, in one word
+    """The upstream ended the connection before its response began."""
+
+
+class UpstreamTimeout(RelayError):  # noqa: N818 -- what happened, in one word
+    """The upstream did not answer in time."""
+
+
+class UpstreamProtocolError(RelayError):
+    """The upstream's answer is not HTTP that may be passed on."""

@@ -1,0 +1,114 @@
+"""Connections to upstreams, kept for the next request while they are fresh."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
+from httprelay.connection import Connection
+from httprelay.errors import ConnectFailed, TooManyConnections
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an upstream listens: a TCP address, with TLS or without, or a Unix socket."""
+
+    host: str = "localhost"
+    port: int = 80
+    tls: bool = False
+    unix_socket: str | None = None
+
+    @property
+    def authority(self) -> bytes:
+        """What the Host header says by default."""
+        default = 443 if self.tls else 80
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (host if self.port == default else f"{host}:{self.port}").encode()
+
+
+class Pool:
+    """Connections by target; a node server closes idle ones after 5 s, so ours are dropped before that."""
+
+    def __init__(self, *, limit: int = 4096, keep: int = 64, idle_seconds: float = 4.0) -> None:
+        self._limit, self._keep, self._idle_seconds = limit, keep, idle_seconds
+        self._idle: defaultdict[Target, deque[Connection]] = defaultdict(deque)
+        self._in_use: defaultdict[Target, int] = defaultdict(int)
+        self._tls: ssl.SSLContext | None = None
+        self._closed = False
+
+    async def acquire(
+        self, target: Target, seconds: float, *, fresh: bool = False
+    ) -> tuple[Connection, bool]:
+        """Return a connection, and whether it carried a request before.
+
+        Raises:
+            ConnectFailed: there is none to be had in time.
+
+        """
+        self._expire()
+        idle = self._idle.get(target)
+        while idle and not fresh:
+            connection = idle.pop()
+            if not connection.closed:
+                self._in_use[target] += 1
+                return connection, True
+        if self._in_use[target] >= self._limit:
+            raise TooManyConnections(f"{self._limit} connections to {target.host} are in use")
+        self._in_use[target] += 1
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect(target), False
+        except OSError as error:  # TimeoutError and SSLError are among them
+            self._forget(target)
+            raise ConnectFailed(
+                f"cannot connect to {target.unix_socket or target.host}: {error!r}"
+            ) from error
+        except BaseException:
+            self._forget(target)
+            raise
+
+    def give_back(self, target: Target, connection: Connection, *, reusable: bool) -> None:
+        """Keep a connection for the next request, or close it."""
+        self._forget(target)
+        if not connection.release(reusable=reusable and not self._closed):
+            return
+        idle = self._idle[target]
+        idle.append(connection)
+        if len(idle) > self._keep:
+            idle.popleft().abort()
+
+    async def aclose(self) -> None:
+        """Close what is idle; connections in use close when they are given back."""
+        self._closed = True
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.abort()
+        self._idle.clear()
+        await asyncio.sleep(0)
+
+    async def _connect(self, target: Target) -> Connection:
+        loop = asyncio.get_running_loop()
+        if target.unix_socket is not None:
+            return (await loop.create_unix_connection(Connection, target.unix_socket))[1]
+        if not target.tls:
+            return (await loop.create_connection(Connection, target.host, target.port))[1]
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        made = await loop.create_connection(Connection, target.host, target.port, ssl=self._tls)
+        return made[1]
+
+    def _forget(self, target: Target) -> None:
+        self._in_use[target] -= 1
+        if not self._in_use[target]:
+            del self._in_use[target]
+
+    def _expire(self) -> None:
+        oldest = asyncio.get_running_loop().time() - self._idle_seconds
+        for target, idle in list(self._idle.items()):
+            while idle and (idle[0].closed or idle[0].idle_since < oldest):
+                idle.popleft().abort()
+            if not idle:
+                del self._idle[target]

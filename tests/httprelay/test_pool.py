@@ -1,0 +1,56 @@
+import asyncio
+
+import pytest
+from tests.httprelay.support import raw_upstream
+
+from httprelay import ConnectFailed, Pool, Target, TooManyConnections
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.readuntil(b"\r\n\r\n"):
+        writer.write(ANSWER)
+
+
+async def once(pool: Pool, target: Target) -> bool:
+    connection, reused = await pool.acquire(target, 5)
+    connection.begin(is_head=False)
+    connection.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    await connection.read_head(5)
+    await connection.read(5)
+    pool.give_back(target, connection, reusable=True)
+    return reused
+
+
+async def test_a_finished_connection_is_used_again() -> None:
+    async with raw_upstream(answer_all) as port:
+        pool, target = Pool(), Target("127.0.0.1", port)
+        assert [await once(pool, target), await once(pool, target)] == [False, True]
+        await pool.aclose()
+
+
+async def test_an_idle_connection_expires() -> None:
+    async with raw_upstream(answer_all) as port:
+        pool, target = Pool(idle_seconds=-1), Target("127.0.0.1", port)
+        assert [await once(pool, target), await once(pool, target)] == [False, False]
+        await pool.aclose()
+
+
+async def test_connections_are_bounded() -> None:
+    async with raw_upstream(answer_all) as port:
+        pool, target = Pool(limit=1), Target("127.0.0.1", port)
+        connection, _ = await pool.acquire(target, 5)
+        with pytest.raises(TooManyConnections):
+            await pool.acquire(target, 5)
+        connection.begin(is_head=False)
+        pool.give_back(target, connection, reusable=False)
+        assert not await once(pool, target)
+        await pool.aclose()
+
+
+async def test_no_listener_is_an_error_that_frees_its_place() -> None:
+    pool = Pool(limit=1)
+    for _ in range(2):
+        with pytest.raises(ConnectFailed, match="nowhere"):
+            await pool.acquire(Target(unix_socket="/tmp/nowhere.sock"), 5)
