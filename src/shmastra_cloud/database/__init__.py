@@ -1,0 +1,25 @@
+"""Postgres: the pool, the migrations and the notifications.
+
+DatabaseError
+├── DatabaseAway          it cannot be reached, now
+├── UnsuitableDatabase    it can never work as configured (transaction pooler, wrong master key)
+└── MigrationFailed       a migration's SQL was refused
+"""
+
+from shmastra_cloud.database.errors import DatabaseAway, DatabaseError, MigrationFailed, UnsuitableDatabase
+from shmastra_cloud.database.migrate import migrate
+from shmastra_cloud.database.notifications import Notifications
+from shmastra_cloud.database.pool import Pool, Row, check_master_key, open_pool
+
+__all__ = [
+    "DatabaseAway",
+    "DatabaseError",
+    "MigrationFailed",
+    "Notifications",
+    "Pool",
+    "Row",
+    "UnsuitableDatabase",
+    "check_master_key",
+    "migrate",
+    "open_pool",
+]

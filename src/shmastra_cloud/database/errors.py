@@ -1,0 +1,17 @@
+"""The database's error tree; drawn in the package's docstring."""
+
+
+class DatabaseError(Exception):
+    """Anything that goes wrong between the cloud and its database."""
+
+
+class DatabaseAway(DatabaseError):
+    """The database cannot be reached at the moment."""
+
+
+class UnsuitableDatabase(DatabaseError):
+    """The database, as configured, can never serve; the message names the fix."""
+
+
+class MigrationFailed(DatabaseError):
+    """A migration was refused by the database and left nothing behind."""

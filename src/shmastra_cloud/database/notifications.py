@@ -1,0 +1,61 @@
+"""LISTEN/NOTIFY: one connection per process, re-made when it breaks, that calls handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+PING_SECONDS = 5
+STATEMENT_SECONDS = 5
+
+
+class Notifications:
+    """Calls ``handlers[channel](payload)`` for each notification.
+
+    While the connection is broken :attr:`connected` is false and whoever caches must not trust the cache;
+    on every (re)connection ``on_connect`` is called, since notifications of the gap are lost.
+    """
+
+    def __init__(
+        self, dsn: str, handlers: dict[str, Callable[[str], None]], on_connect: Callable[[], None]
+    ) -> None:
+        self._dsn = dsn
+        self._handlers = handlers
+        self._on_connect = on_connect
+        self.connected = False
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                await self._listen_once()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log.warning("lost the notification connection (%s), reconnecting", type(error).__name__)
+            finally:
+                self.connected = False
+            await asyncio.sleep(0.2 + random.random())  # noqa: S311  # jitter, not a secret
+
+    async def _listen_once(self) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=STATEMENT_SECONDS)
+        try:
+            for channel in self._handlers:
+                await connection.add_listener(channel, self._dispatch)
+            self.connected = True
+            self._on_connect()
+            while True:
+                await asyncio.sleep(PING_SECONDS)
+                await connection.execute("select 1")
+        finally:
+            connection.terminate()
+
+    def _dispatch(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+        self._handlers[channel](str(payload))

@@ -1,0 +1,67 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+
+from shmastra_cloud.identity.errors import LinkSpent
+from shmastra_cloud.identity.links import link_is_good, spend_link
+from shmastra_cloud.identity.sessions import SESSION_LIFE, User, cookie_name
+from shmastra_cloud.pages import page
+from shmastra_cloud.web_context import WebContext, context, signed_in, visitor
+
+router = APIRouter()
+Here = Annotated[WebContext, Depends(context)]
+
+
+@router.get("/")
+async def landing(user: Annotated[User | None, Depends(visitor)]) -> Response:
+    """Show the sign-in page, or go on to the workspace."""
+    return page("sign_in.html") if user is None else RedirectResponse("/workspace", 302)
+
+
+@router.get("/login/link/{token}")
+async def show_link(token: str, here: Here) -> Response:
+    """Show the button; a mail scanner that follows the link does not use it up."""
+    good = await link_is_good(here.pool, token)
+    return page("link.html", status=200 if good else 410, good=good)
+
+
+@router.post("/login/link/{token}")
+async def use_link(token: str, here: Here) -> Response:
+    """Use the link up and start a session."""
+    try:
+        user_id = await spend_link(here.pool, token)
+    except LinkSpent:
+        return page("link.html", status=410, good=False)
+    response = RedirectResponse("/workspace", 303)
+    https = here.settings.https
+    response.set_cookie(
+        cookie_name(https=https),
+        await here.sessions.start(user_id),
+        max_age=int(SESSION_LIFE.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=https,
+        path="/",
+    )
+    return response
+
+
+@router.post("/logout")
+async def logout(request: Request, here: Here, _user: Annotated[User, Depends(signed_in)]) -> Response:
+    """End the session."""
+    name = cookie_name(https=here.settings.https)
+    await here.sessions.end(request.cookies[name])
+    response = RedirectResponse("/", 303)
+    response.delete_cookie(name, path="/", secure=here.settings.https, httponly=True, samesite="lax")
+    return response
+
+
+@router.get("/api/me")
+async def me(user: Annotated[User, Depends(signed_in)]) -> Response:
+    """Tell who is signed in."""
+    return JSONResponse({"id": str(user.id), "email": user.email, "role": user.role})

@@ -1,0 +1,85 @@
+"""Sessions: a random token in a cookie, a row on the server, and a short-lived cache between them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shmastra_cloud.identity.links import hash_token
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from shmastra_cloud.database import Pool
+
+SESSION_LIFE = dt.timedelta(days=30)
+CACHE_SECONDS = 5
+CACHE_SIZE = 10_000
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody signed in."""
+
+    id: UUID
+    email: str
+    role: str
+
+
+def cookie_name(*, https: bool) -> str:
+    """Return the session cookie's name; ``__Host-`` binds it to one host under TLS."""
+    return "__Host-shmastra_session" if https else "shmastra_session"
+
+
+class Sessions:
+    """Makes, finds and ends sessions."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._cache: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
+
+    async def start(self, user_id: UUID) -> str:
+        """Open a session and return the token for its cookie."""
+        token = secrets.token_urlsafe(32)
+        await self._pool.execute(
+            "insert into sessions (token_hash, user_id, expires_at) values ($1, $2, $3)",
+            hash_token(token),
+            user_id,
+            dt.datetime.now(dt.UTC) + SESSION_LIFE,
+        )
+        return token
+
+    async def user(self, token: str | None) -> User | None:
+        """Return who a cookie's token belongs to, or None."""
+        if not token or len(token) > 128:
+            return None
+        digest = hash_token(token)
+        cached = self._cache.get(digest)
+        if cached is not None and cached[0] > time.monotonic():
+            return cached[1]
+        row = await self._pool.fetchrow(
+            "select u.id, u.email, u.role from sessions s join users u on u.id = s.user_id"
+            " where s.token_hash = $1 and s.expires_at > now() and u.disabled_at is null",
+            digest,
+        )
+        if row is None:
+            self._cache.pop(digest, None)
+            return None
+        user = User(row["id"], row["email"], row["role"])
+        self._cache[digest] = (time.monotonic() + CACHE_SECONDS, user)
+        while len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
+        return user
+
+    async def end(self, token: str) -> None:
+        """End the session with that token."""
+        await self._pool.execute("delete from sessions where token_hash = $1", hash_token(token))
+        self._cache.pop(hash_token(token), None)
+
+    def forget(self) -> None:
+        """Drop the cache, after a change of users."""
+        self._cache.clear()

@@ -1,0 +1,104 @@
+"""Users and their virtual keys, in the database."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from shmastra_cloud.identity.errors import UnknownUser
+from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
+
+if TYPE_CHECKING:
+    from shmastra_cloud.database import Pool, Row
+    from shmastra_cloud.secrets_at_rest import Vault
+
+
+class Users:
+    """What can be done to users. An email is compared in lower case."""
+
+    def __init__(self, pool: Pool, vault: Vault) -> None:
+        self._pool = pool
+        self._vault = vault
+
+    async def invite(self, email: str, *, admin: bool = False) -> uuid.UUID:
+        """Make a user, or find the one with that email; ``admin`` promotes, its absence never demotes."""
+        user_id = uuid.uuid4()
+        key = new_virtual_key(user_id)
+        found: uuid.UUID = await self._pool.fetchval(
+            "insert into users (id, email, role, virtual_key, virtual_key_hash) values ($1, $2, $3, $4, $5)"
+            " on conflict (email) do update set role ="
+            " case when excluded.role = 'admin' then 'admin' else users.role end returning id",
+            user_id,
+            email.strip().lower(),
+            "admin" if admin else "member",
+            self._vault.seal(key, PURPOSE_KEY),
+            key_hash(key),
+        )
+        return found
+
+    async def find(self, email: str) -> uuid.UUID:
+        """Return the id of the user with that email.
+
+        Raises:
+            UnknownUser: there is none.
+        """
+        found: uuid.UUID | None = await self._pool.fetchval(
+            "select id from users where email = $1", email.strip().lower()
+        )
+        if found is None:
+            raise UnknownUser(f"No user has the email {email}. `shmastra user list` shows all.")
+        return found
+
+    async def all(self) -> list[Row]:
+        """Return every user, oldest first."""
+        return await self._pool.fetch(
+            "select id, email, role, disabled_at, created_at from users order by created_at, email"
+        )
+
+    async def set_disabled(self, email: str, *, disabled: bool) -> None:
+        """Shut a user out (sessions end, the key is refused) or let him in again."""
+        user_id = await self.find(email)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "update users set disabled_at = case when $2 then coalesce(disabled_at, now()) end"
+                " where id = $1",
+                user_id,
+                disabled,
+            )
+            if disabled:
+                await connection.execute("delete from sessions where user_id = $1", user_id)
+
+    async def rotate_key(self, email: str) -> None:
+        """Replace a user's virtual key; the old one is refused at once, the sandbox is given the new one."""
+        user_id = await self.find(email)
+        key = new_virtual_key(user_id)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "update users set virtual_key = $2, virtual_key_hash = $3 where id = $1",
+                user_id,
+                self._vault.seal(key, PURPOSE_KEY),
+                key_hash(key),
+            )
+            await connection.execute(
+                "update sandboxes set wanted_env_version = wanted_env_version + 1 where user_id = $1", user_id
+            )
+
+    async def virtual_key(self, user_id: uuid.UUID) -> str:
+        """Return a user's key, for the one place it goes to: his sandbox's ``.env``."""
+        sealed = await self._pool.fetchval("select virtual_key from users where id = $1", user_id)
+        return self._vault.open(bytes(sealed), PURPOSE_KEY)
+
+    async def owner_of_key(self, sha256: bytes) -> uuid.UUID | None:
+        """Return whose key has that hash, unless he is disabled."""
+        found: uuid.UUID | None = await self._pool.fetchval(
+            "select id from users where virtual_key_hash = $1 and disabled_at is null", sha256
+        )
+        return found
+
+    async def admin_has_signed_in(self) -> bool:
+        """Tell whether any admin ever came in."""
+        return bool(
+            await self._pool.fetchval(
+                "select exists (select from users where role = 'admin' and first_sign_in_at is not null)"
+            )
+        )

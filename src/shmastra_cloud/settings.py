@@ -1,0 +1,105 @@
+"""Every environment variable the cloud reads: typed, read once, then read-only.
+
+The names are those that users set; ``docs/reference/environment.md`` explains each of them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROVIDER_KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GOOGLE_GENERATIVE_AI_API_KEY",
+    "COMPOSIO_API_KEY",
+)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Settings(BaseSettings):
+    """The cloud's configuration."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", validation_alias="SHMASTRA_HOST")
+    port: int = Field(3000, ge=1, le=65535, validation_alias="SHMASTRA_PORT")
+    data: Path = Field(Path("data"), validation_alias="SHMASTRA_DATA")
+    public_url_setting: str | None = Field(None, validation_alias="SHMASTRA_PUBLIC_URL")
+    gateway_url_setting: str | None = Field(None, validation_alias="SHMASTRA_GATEWAY_URL")
+    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    master_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_MASTER_KEY")
+    master_key_file: Path | None = Field(None, validation_alias="SHMASTRA_MASTER_KEY_FILE")
+    e2b_api_key: SecretStr | None = Field(None, validation_alias="E2B_API_KEY")
+    e2b_api_url: str | None = Field(None, validation_alias="E2B_API_URL")
+    e2b_sandbox_url: str | None = Field(None, validation_alias="E2B_SANDBOX_URL")
+    e2b_domain: str | None = Field(None, validation_alias="E2B_DOMAIN")
+    sandboxd_key: SecretStr | None = Field(None, validation_alias="SANDBOXD_API_KEY")
+    template: str = Field("shmastra", validation_alias="SHMASTRA_TEMPLATE")
+    idle_seconds: int = Field(600, ge=5, validation_alias="SHMASTRA_IDLE_SECONDS")
+    demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
+    insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
+    egress_allow: str = Field(
+        "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",
+        validation_alias="SHMASTRA_EGRESS_ALLOW",
+    )
+
+    @property
+    def public_url(self) -> str:
+        """The address that browsers use, without a trailing slash."""
+        return (self.public_url_setting or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach the cloud under TLS."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def local_engine(self) -> bool:
+        """Whether sandboxes run on this machine, under ``sandboxd``."""
+        return self.e2b_api_key is None
+
+    @property
+    def gateway_url(self) -> str:
+        """The address that a sandbox calls the gateway and the heal route under."""
+        if self.local_engine:
+            return "http://127.0.0.1:4000"
+        return (self.gateway_url_setting or self.public_url).rstrip("/")
+
+    @property
+    def run(self) -> Path:
+        """The folder of sockets, locks and process ids."""
+        return self.data / "run"
+
+    @property
+    def studio(self) -> Path:
+        """The folder that holds Studio's static bundle."""
+        return self.data / "studio"
+
+    def demo_wanted(self, environ: Mapping[str, str]) -> bool:
+        """Whether the demo model should answer, given which provider keys ``environ`` holds."""
+        if self.demo_model == "auto":
+            return not any(environ.get(name) for name in PROVIDER_KEYS[:3])
+        return self.demo_model == "on"
+
+
+def load_settings() -> Settings:
+    """Read the process environment once.
+
+    Raises:
+        pydantic.ValidationError: a variable has a value that cannot be used.
+    """
+    return Settings()  # type: ignore[call-arg]  # the fields come from the environment
+
+
+def provider_environment() -> dict[str, str]:
+    """Return the variables that name LLM providers, as they stand in the environment."""
+    names = [*PROVIDER_KEYS, *(key.replace("_API_KEY", "_BASE_URL") for key in PROVIDER_KEYS)]
+    return {name: value for name in names if (value := os.environ.get(name))}

@@ -1,0 +1,51 @@
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from shmastra_cloud.database import Pool
+from shmastra_cloud.identity import Sessions, Users, make_link, router
+from shmastra_cloud.secrets_at_rest import Vault
+from shmastra_cloud.settings import Settings
+from shmastra_cloud.web_context import WebContext
+
+
+@pytest.fixture
+async def browser(pool: Pool) -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    app.include_router(router)
+    app.state.context = WebContext(Settings(), pool, Sessions(pool))  # type: ignore[call-arg]
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:3000"
+    ) as client:
+        yield client
+
+
+async def test_a_link_signs_in_once_and_logout_ends_it(
+    browser: httpx.AsyncClient, pool: Pool, vault: Vault
+) -> None:
+    token, _ = await make_link(pool, await Users(pool, vault).invite("ann@example.com"))
+    for _ in range(2):
+        shown = await browser.get(f"/login/link/{token}")
+        assert (shown.status_code, shown.text.count("<button")) == (200, 1)
+    used = await browser.post(f"/login/link/{token}")
+    assert (used.status_code, used.headers["location"]) == (303, "/workspace")
+    cookie = used.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert (await browser.get("/")).headers["location"] == "/workspace"
+    assert (await browser.get("/api/me")).json()["email"] == "ann@example.com"
+    for method in ("GET", "POST"):
+        again = await browser.request(method, f"/login/link/{token}")
+        assert again.status_code == 410
+        assert "no longer works" in again.text
+    assert (await browser.post("/logout")).headers["location"] == "/"
+    assert (await browser.get("/api/me")).status_code == 401
+    assert (await browser.get("/")).status_code == 200
+
+
+async def test_pages_allow_no_script_but_their_own(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get("/")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-frame-options"] == "DENY"

@@ -1,0 +1,42 @@
+import pytest
+
+from shmastra_cloud.database import Pool
+from shmastra_cloud.identity import UnknownUser, Users, key_hash
+from shmastra_cloud.secrets_at_rest import Vault
+
+
+async def test_an_invitation_is_idempotent_and_never_demotes(pool: Pool, vault: Vault) -> None:
+    users = Users(pool, vault)
+    first = await users.invite("Ann@Example.com ", admin=True)
+    assert await users.invite("ann@example.com") == first
+    [row] = await users.all()
+    assert (row["email"], row["role"]) == ("ann@example.com", "admin")
+
+
+async def test_a_key_is_found_by_its_hash_until_rotated_or_disabled(pool: Pool, vault: Vault) -> None:
+    users = Users(pool, vault)
+    user = await users.invite("ann@example.com")
+    old = await users.virtual_key(user)
+    assert await users.owner_of_key(key_hash(old)) == user
+    await users.rotate_key("ann@example.com")
+    assert await users.owner_of_key(key_hash(old)) is None
+    new = await users.virtual_key(user)
+    assert await users.owner_of_key(key_hash(new)) == user
+    await users.set_disabled("ann@example.com", disabled=True)
+    assert await users.owner_of_key(key_hash(new)) is None
+    await users.set_disabled("ann@example.com", disabled=False)
+    assert await users.owner_of_key(key_hash(new)) == user
+
+
+async def test_the_key_stands_nowhere_in_the_clear(pool: Pool, vault: Vault) -> None:
+    users = Users(pool, vault)
+    key = await users.virtual_key(await users.invite("ann@example.com"))
+    row = await pool.fetchrow("select users::text as all_of_it from users")
+    assert row is not None
+    assert key not in row["all_of_it"]
+    assert key.encode().hex() not in row["all_of_it"]
+
+
+async def test_an_unknown_email_is_said_so(pool: Pool, vault: Vault) -> None:
+    with pytest.raises(UnknownUser, match="nobody@example.com"):
+        await Users(pool, vault).rotate_key("nobody@example.com")
