@@ -10,11 +10,11 @@ class RelayError(Exception):
     consumed: bool = False
 
 
-class UnsafeRequest(RelayError):  # noqa: N818 -- what happened, in one word
+class UnsafeRequest(RelayError):
     """What was to be sent could be read in two ways."""
 
 
-class ConnectFailed(RelayError):  # noqa: N818 -- what happened, in one word
+class ConnectFailed(RelayError):
     """No connection to the upstream could be made."""
 
 
@@ -22,15 +22,15 @@ class TooManyConnections(ConnectFailed):
     """The target's bound on connections is reached."""
 
 
-class ClientGone(RelayError):  # noqa: N818 -- what happened, in one word
+class ClientGone(RelayError):
     """Who asked went away before the response began."""
 
 
-class UpstreamClosed(RelayError):  # noqa: N818 -- what happened, in one word
+class UpstreamClosed(RelayError):
     """The upstream ended the connection before its response began."""
 
 
-class UpstreamTimeout(RelayError):  # noqa: N818 -- what happened, in one word
+class UpstreamTimeout(RelayError):
     """The upstream did not answer in time."""
 
 

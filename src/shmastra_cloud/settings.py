@@ -41,7 +41,8 @@ class Settings(BaseSettings):
     e2b_api_url: str | None = Field(None, validation_alias="E2B_API_URL")
     e2b_sandbox_url: str | None = Field(None, validation_alias="E2B_SANDBOX_URL")
     e2b_domain: str | None = Field(None, validation_alias="E2B_DOMAIN")
-    sandboxd_key: SecretStr | None = Field(None, validation_alias="SANDBOXD_API_KEY")
+    engine_url: str | None = Field(None, validation_alias="SHMASTRA_ENGINE_URL")
+    own_engine_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_ENGINE_KEY")
     template: str = Field("shmastra", validation_alias="SHMASTRA_TEMPLATE")
     idle_seconds: int = Field(600, ge=5, validation_alias="SHMASTRA_IDLE_SECONDS")
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
@@ -72,6 +73,22 @@ class Settings(BaseSettings):
         if self.local_engine:
             return "http://127.0.0.1:4000"
         return (self.gateway_url_setting or self.public_url).rstrip("/")
+
+    @property
+    def engine_key(self) -> str | None:
+        """The API key of the sandbox service: a user's own, or that of ``sandboxd`` on this machine."""
+        key = self.e2b_api_key or self.own_engine_key
+        return key.get_secret_value() if key else None
+
+    @property
+    def engine_api_url(self) -> str | None:
+        """The control API's address, or None for the one that the SDK derives from its domain."""
+        return self.e2b_api_url or (self.engine_url if self.local_engine else None)
+
+    @property
+    def engine_sandbox_url(self) -> str | None:
+        """The one address of all sandboxes, or None where each has a host name."""
+        return self.e2b_sandbox_url or (self.engine_url if self.local_engine else None)
 
     @property
     def run(self) -> Path:

@@ -11,6 +11,8 @@ from fastapi import HTTPException, Request
 from shmastra_cloud.identity.sessions import Sessions, User, cookie_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from shmastra_cloud.database import Pool
     from shmastra_cloud.settings import Settings
 
@@ -47,6 +49,25 @@ async def signed_in(request: Request) -> User:
     if user is None:
         raise HTTPException(401, {"error": "Sign in first.", "code": "signed_out"})
     return user
+
+
+def header_map(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return raw ASGI headers as text; of several of one name the last, cookies joined."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}; {value}" if name == "cookie" and name in found else value
+    return found
+
+
+def session_token(cookies: str | None, *, https: bool) -> str | None:
+    """Return the session's token out of a raw ``Cookie`` header."""
+    wanted = cookie_name(https=https)
+    for part in (cookies or "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == wanted:
+            return value
+    return None
 
 
 def is_same_origin(method: str, headers: dict[str, str], public_url: str) -> bool:

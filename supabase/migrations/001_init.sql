@@ -59,6 +59,8 @@ create table if not exists public.sandboxes (
   traffic_token bytea,
   wanted_env_version integer not null default 1,
   env_version integer not null default 0,
+  reset_wanted boolean not null default false,
+  engine_until timestamptz,
   awake_because text,
   awake_until timestamptz not null default now(),
   status_since timestamptz not null default now(),

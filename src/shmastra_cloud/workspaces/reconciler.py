@@ -1,0 +1,221 @@
+"""The worker: takes rows that something must be done about, and moves each towards where it should be.
+
+One idempotent step at a time under a lease that is renewed while the step runs; a worker that dies leaves a
+lease that runs out, and the next one goes on from what is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import os
+import random
+import secrets
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from shmastra_cloud.workspaces.env_file import env_file
+from shmastra_cloud.workspaces.errors import EngineError, LeaseLost, SandboxGone, WorkspaceError
+from shmastra_cloud.workspaces.status import after_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from shmastra_cloud.workspaces.engine import Engine, Running
+    from shmastra_cloud.workspaces.store import Workspace, Workspaces
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+RENEW_SECONDS = 5.0
+ATTEMPT_SECONDS = 60
+HEALTH_POLL_SECONDS = 0.05
+AT_ONCE = 8
+DATABASE_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+
+
+class Reconciler:
+    """Runs steps for whatever is due."""
+
+    def __init__(
+        self,
+        store: Workspaces,
+        engine: Engine,
+        virtual_key: Callable[[UUID], Awaitable[str]],
+        gateway_url: str,
+        template_version: str,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._virtual_key = virtual_key
+        self._gateway_url = gateway_url
+        self._version = template_version
+        self._owner = f"worker-{os.getpid()}-{secrets.token_hex(3)}"
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def wake(self, _payload: str = "") -> None:
+        """Look for work at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; then the steps under way are cancelled and their leases given back."""
+        try:
+            while True:
+                self._wake.clear()
+                await self._take_all()
+                try:
+                    async with asyncio.timeout(POLL_SECONDS * random.uniform(0.8, 1.2)):  # noqa: S311
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _take_all(self) -> None:
+        while len(self._tasks) < AT_ONCE:
+            try:
+                workspace = await self._store.claim(self._owner)
+            except DATABASE_TROUBLE as error:
+                log.warning("cannot look for work (%s)", type(error).__name__)
+                return
+            if workspace is None:
+                return
+            task = asyncio.create_task(self._work(workspace))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a step failed unexpectedly", exc_info=error)
+
+    async def _work(self, workspace: Workspace) -> None:
+        """Run one step while its lease is renewed; whichever fails ends the other."""
+        rest = dt.timedelta(0)
+        try:
+            async with asyncio.TaskGroup() as group:
+                renewal = group.create_task(self._renew(workspace))
+                rest = await self._step(workspace)
+                renewal.cancel()
+        except* LeaseLost:
+            log.info("workspace %s was taken over", workspace.id)
+        except* WorkspaceError as errors:
+            log.warning("workspace %s: %s", workspace.id, errors.exceptions[0])
+            rest = dt.timedelta(seconds=5)
+        except* DATABASE_TROUBLE as errors:
+            log.warning("workspace %s: %s", workspace.id, type(errors.exceptions[0]).__name__)
+        finally:
+            await self._store.release(workspace, rest)
+
+    async def _renew(self, workspace: Workspace) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self._store.renew(workspace)
+
+    async def _step(self, workspace: Workspace) -> dt.timedelta:
+        """Take the step that is due; returns for how long the row should be left alone."""
+        if workspace.status == "provisioning":
+            return await self._provision(workspace)
+        if workspace.status == "healing":
+            await self._store.move(
+                workspace, "provisioning", actor="worker", reason="the healer did not report back"
+            )
+        elif workspace.env_version != workspace.wanted_env_version:
+            await self._store.move(workspace, "provisioning", actor="worker", reason="its settings changed")
+        elif workspace.idle:
+            await self._pause(workspace)
+        else:
+            await self._extend(workspace)
+        return dt.timedelta(0)
+
+    async def _pause(self, workspace: Workspace) -> None:
+        """Commit ``paused`` first: whoever reads it resumes, whether or not the freezing came through."""
+        moved = await self._store.move(
+            workspace, "paused", actor="worker", reason="nobody was active", only_idle=True
+        )
+        if moved and workspace.sandbox_id is not None:
+            try:
+                await self._engine.pause(workspace.sandbox_id)
+            except SandboxGone:
+                log.warning("sandbox %s was gone when it was to be paused", workspace.sandbox_id)
+
+    async def _extend(self, workspace: Workspace) -> None:
+        if workspace.sandbox_id is None:
+            await self._store.move(workspace, "provisioning", actor="worker", reason="there is no sandbox")
+            return
+        try:
+            await self._engine.connect(workspace.sandbox_id)
+            await self._store.extended(workspace, self._engine.lease_seconds)
+        except SandboxGone:
+            await self._store.move(workspace, "provisioning", actor="worker", reason="the sandbox was gone")
+
+    async def _provision(self, workspace: Workspace) -> dt.timedelta:
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                await self._bring_up(workspace)
+        except (EngineError, TimeoutError) as error:
+            return await self._failed(workspace, str(error) or "It did not become healthy in time.")
+        return dt.timedelta(0)
+
+    async def _failed(self, workspace: Workspace, error: str) -> dt.timedelta:
+        await self._store.move(
+            workspace,
+            after_failure(workspace.attempt),
+            actor="worker",
+            reason=f"attempt {workspace.attempt} failed: {error}",
+            error=error,
+            attempt=workspace.attempt + 1,
+        )
+        return dt.timedelta(seconds=2**workspace.attempt * random.uniform(0.5, 1.0))  # noqa: S311
+
+    async def _bring_up(self, workspace: Workspace) -> None:
+        await self._store.stage(workspace, "creating")
+        running = await self._locate(workspace)
+        await self._store.located(workspace, running.id, running.host, running.traffic_token)
+        await self._store.extended(workspace, self._engine.lease_seconds)
+        await self._store.stage(workspace, "starting")
+        text = env_file(
+            user_id=workspace.user_id,
+            virtual_key=await self._virtual_key(workspace.user_id),
+            mastra_token=workspace.mastra_token,
+            gateway_url=self._gateway_url,
+        )
+        await self._engine.start(running, text)
+        await self._store.stage(workspace, "waiting")
+        await self._healthy(running, running.traffic_token or workspace.traffic_token)
+        # Whoever wanted it gets his whole idle time, however long starting took.
+        await self._store.keep_awake({workspace.user_id: "started"}, self._engine.lease_seconds // 3)
+        await self._store.move(
+            workspace,
+            "ready",
+            actor="worker",
+            reason="the dev server is healthy",
+            env_version=workspace.wanted_env_version,
+            version=self._version,
+        )
+
+    async def _healthy(self, running: Running, token: str | None) -> None:
+        """Poll the dev server until it answers; the attempt's time-out ends this."""
+        while not await self._engine.is_healthy(running.id, running.host, token):  # noqa: ASYNC110 -- a remote
+            await asyncio.sleep(HEALTH_POLL_SECONDS)
+
+    async def _locate(self, workspace: Workspace) -> Running:
+        """Find the workspace's sandbox, recorded or not, or make it."""
+        sandbox_id = workspace.sandbox_id or await self._engine.find(workspace.id)
+        if sandbox_id is not None and workspace.reset_wanted:
+            await self._engine.kill(sandbox_id)
+            await self._store.unlocated(workspace)
+            sandbox_id = None
+        if sandbox_id is not None:
+            try:
+                return await self._engine.connect(sandbox_id)
+            except SandboxGone:
+                await self._store.unlocated(workspace)
+        return await self._engine.create(workspace.id, f"{workspace.id}-{workspace.fence}")

@@ -1,0 +1,186 @@
+"""``/api/mastra/*``: from the browser into the user's own sandbox, resuming it first where that is right."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from httprelay import ClientGone, RelayError, UpstreamTimeout, relay, safe_path
+from shmastra_cloud.web_context import header_map, is_same_origin, session_token
+from shmastra_cloud.workspaces.dial import into_sandbox, out_of_sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+    from uuid import UUID
+
+    from httprelay import Pool
+    from shmastra_cloud.identity import Sessions
+    from shmastra_cloud.settings import Settings
+    from shmastra_cloud.workspaces.activity import Activity
+    from shmastra_cloud.workspaces.dial import Dial, Headers
+    from shmastra_cloud.workspaces.resume import Resumer
+    from shmastra_cloud.workspaces.store import Workspace
+    from shmastra_cloud.workspaces.watch import Watch
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 30.0
+GONE_STATUS = 502
+
+
+class NotRunning(RelayError):
+    """The service says that the sandbox does not run."""
+
+
+class Refused(Exception):
+    """A request that gets an answer of our own."""
+
+    def __init__(self, status: int, code: str, text: str, retry_after: int | None = None) -> None:
+        super().__init__(text)
+        self.status, self.code, self.text, self.retry_after = status, code, text, retry_after
+
+
+class MastraRelay:
+    """The ASGI application behind ``/api/mastra/``."""
+
+    def __init__(  # noqa: PLR0913 -- it joins this many parts
+        self,
+        *,
+        settings: Settings,
+        sessions: Sessions,
+        watch: Watch,
+        resumer: Resumer,
+        activity: Activity,
+        dial: Dial,
+        pool: Pool,
+    ) -> None:
+        self._settings, self._sessions, self._watch = settings, sessions, watch
+        self._resumer, self._activity, self._dial, self._pool = resumer, activity, dial, pool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            user_id = await self._admit(scope)
+            workspace = await self._ready(user_id, scope["method"])
+            await self._pass(scope, receive, send, user_id, workspace)
+        except Refused as refused:
+            await _answer(send, refused)
+        except ClientGone:
+            return
+        except RelayError as error:
+            log.info("relaying to a sandbox failed: %s", type(error).__name__)
+            await _answer(send, _as_refusal(error))
+
+    async def _admit(self, scope: Scope) -> UUID:
+        headers = header_map(scope["headers"])
+        user = await self._sessions.user(session_token(headers.get("cookie"), https=self._settings.https))
+        if user is None:
+            raise Refused(401, "signed_out", "Sign in first.")
+        if not is_same_origin(scope["method"], headers, self._settings.public_url):
+            raise Refused(403, "cross_origin", "This request does not come from a page of this cloud.")
+        if not safe_path(scope["raw_path"]):
+            raise Refused(400, "bad_path", "This path could be read in two ways.")
+        if self._activity.counts(user.id, scope["method"]):
+            self._activity.note(user.id, "studio")
+        return user.id
+
+    async def _ready(self, user_id: UUID, method: str) -> Workspace:
+        """Return the workspace once it is ready, within the time that a browser waits."""
+        end = time.monotonic() + WAIT_SECONDS
+        while True:
+            workspace = await self._watch.find(user_id)
+            if workspace is None:
+                raise Refused(404, "no_workspace", "There is no workspace yet. Open /workspace first.")
+            if workspace.status == "ready" and workspace.sandbox_id is not None:
+                return workspace
+            if workspace.status == "broken":
+                raise Refused(
+                    503, "broken", "The workspace is broken; /workspace says why and what helps.", 30
+                )
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Refused(
+                    503, workspace.status, "The workspace is not ready yet; /workspace shows it.", 5
+                )
+            if workspace.status == "paused":
+                if not self._activity.counts(user_id, method):
+                    raise Refused(503, "paused", "The workspace is paused; opening it wakes it up.", 30)
+                await self._resumer.resume(user_id, "a request")
+                if await self._watch_moved(user_id, workspace):
+                    continue
+            await self._watch.wait(user_id, min(left, 1.0))
+
+    async def _watch_moved(self, user_id: UUID, before: Workspace) -> bool:
+        self._watch.changed(str(user_id))
+        now = await self._watch.find(user_id)
+        return now is not None and now.status != before.status
+
+    async def _pass(
+        self, scope: Scope, receive: Receive, send: Send, user_id: UUID, workspace: Workspace
+    ) -> None:
+        streaming = scope["method"] == "POST"
+        if streaming:
+            self._activity.opened(user_id)
+        try:
+            try:
+                await self._relay(scope, receive, send, workspace)
+            except NotRunning as error:
+                if error.consumed and scope["method"] != "GET":
+                    raise Refused(503, "paused", "The workspace had been paused. Try again.", 1) from error
+                await self._resumer.resume(user_id, "a request found it not running")
+                self._watch.changed(str(user_id))
+                await self._relay(scope, receive, send, await self._ready(user_id, "POST"))
+        finally:
+            if streaming:
+                self._activity.closed(user_id)
+
+    async def _relay(self, scope: Scope, receive: Receive, send: Send, workspace: Workspace) -> None:
+        sandbox_id = workspace.sandbox_id or ""
+        query = scope["query_string"]
+        await relay(
+            scope,
+            receive,
+            send,
+            pool=self._pool,
+            target=self._dial.target(sandbox_id, workspace.sandbox_host),
+            path=scope["raw_path"] + (b"?" + query if query else b""),
+            headers=into_sandbox(
+                scope["headers"],
+                self._dial.headers(sandbox_id, workspace.traffic_token),
+                workspace.mastra_token,
+            ),
+            on_response=_confine,
+        )
+
+
+def _confine(status: int, headers: Headers) -> Headers:
+    if status == GONE_STATUS:
+        raise NotRunning("the sandbox does not run")
+    return out_of_sandbox(headers)
+
+
+def _as_refusal(error: RelayError) -> Refused:
+    if isinstance(error, UpstreamTimeout):
+        return Refused(504, "sandbox_silent", "The sandbox did not answer in time.")
+    return Refused(
+        503, "sandbox_unreachable", "The sandbox cannot be reached; /workspace shows its state.", 5
+    )
+
+
+async def _answer(send: Send, refused: Refused) -> None:
+    body = json.dumps({"error": refused.text, "code": refused.code}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if refused.retry_after is not None:
+        headers.append((b"retry-after", str(refused.retry_after).encode()))
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

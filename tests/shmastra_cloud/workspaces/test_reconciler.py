@@ -1,0 +1,121 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.doubles.engine import Bad, Forgets, Never, Works
+
+from shmastra_cloud.database import Pool
+from shmastra_cloud.workspaces import Reconciler, Workspaces, reconciler
+
+
+@asynccontextmanager
+async def working(store: Workspaces, engine: Any) -> AsyncIterator[None]:
+    async def key(_user: UUID) -> str:
+        return "vk_test"
+
+    task = asyncio.create_task(Reconciler(store, engine, key, "http://127.0.0.1:4000", "v1").run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(store: Workspaces, user_id: UUID, status: str) -> None:
+    async with asyncio.timeout(30):
+        while (await store.get(user_id)).status != status:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_wanted_workspace_becomes_ready_with_its_own_env(store: Workspaces, user_id: UUID) -> None:
+    engine = Works()
+    await store.ensure(user_id)
+    async with working(store, engine):
+        await until(store, user_id, "ready")
+    row = await store.get(user_id)
+    assert row.sandbox_id is not None
+    assert "OPENAI_API_KEY=vk_test" in engine.env[row.sandbox_id]
+    assert f"MASTRA_AUTH_TOKEN={row.mastra_token}" in engine.env[row.sandbox_id]
+    assert (row.version, row.env_version) == ("v1", row.wanted_env_version)
+
+
+async def test_an_idle_workspace_is_paused(store: Workspaces, user_id: UUID, pool: Pool) -> None:
+    engine = Works()
+    await store.ensure(user_id)
+    await store.keep_awake({user_id: "test"}, 60)
+    async with working(store, engine):
+        await until(store, user_id, "ready")
+        assert not engine.paused
+        await pool.execute("update sandboxes set awake_until = now() - interval '1 second'")
+        await until(store, user_id, "paused")
+        async with asyncio.timeout(10):
+            while not engine.paused:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_sandbox_whose_making_was_not_recorded_is_found_again(
+    store: Workspaces, user_id: UUID
+) -> None:
+    engine = Forgets()
+    await store.ensure(user_id)
+    await store.keep_awake({user_id: "test"}, 60)
+    async with working(store, engine):
+        await until(store, user_id, "ready")
+    assert len(engine.sandboxes) == 1
+
+
+async def test_three_failures_break_it_and_a_retry_mends_it(store: Workspaces, user_id: UUID) -> None:
+    await store.ensure(user_id)
+    await store.keep_awake({user_id: "test"}, 60)
+    async with working(store, Bad()):
+        await until(store, user_id, "broken")
+    row = await store.get(user_id)
+    assert row.error is not None
+    assert "on fire" in row.error
+    assert len(await store.events(row.id)) == 4
+    await store.move(row, "provisioning", actor="ann", reason="retry", under_lease=False)
+    async with working(store, Works()):
+        await until(store, user_id, "ready")
+
+
+async def test_a_dev_server_that_never_answers_ends_in_broken(
+    store: Workspaces, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "ATTEMPT_SECONDS", 0.2)
+    engine = Never()
+    await store.ensure(user_id)
+    async with working(store, engine):
+        await until(store, user_id, "broken")
+    assert len(engine.sandboxes) == 1
+
+
+async def test_a_worker_that_died_is_followed_by_another(
+    store: Workspaces, user_id: UUID, pool: Pool
+) -> None:
+    engine = Works()
+    await store.ensure(user_id)
+    dead = await store.claim("dead")
+    assert dead is not None
+    made = await engine.create(dead.id, "x")
+    await pool.execute("update sandboxes set lease_until = now() - interval '1 second'")
+    async with working(store, engine):
+        await until(store, user_id, "ready")
+    assert list(engine.sandboxes) == [made.id]
+
+
+async def test_a_reset_begins_with_another_sandbox(store: Workspaces, user_id: UUID) -> None:
+    engine = Works()
+    await store.ensure(user_id)
+    await store.keep_awake({user_id: "test"}, 60)
+    async with working(store, engine):
+        await until(store, user_id, "ready")
+        first = await store.get(user_id)
+        await store.want_reset(first)
+        await store.move(first, "provisioning", actor="ann", reason="reset", under_lease=False)
+        await until(store, user_id, "ready")
+    second = await store.get(user_id)
+    assert second.sandbox_id != first.sandbox_id
+    assert list(engine.sandboxes) == [second.sandbox_id]
