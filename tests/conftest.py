@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import pwd
@@ -9,7 +10,6 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -31,6 +31,18 @@ def _as_nobody() -> dict[str, object]:
         return {}
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+async def _answers(address: str, server: subprocess.Popen[bytes]) -> None:
+    async with asyncio.timeout(30):
+        while server.poll() is None:
+            try:
+                connection = await asyncpg.connect(address)
+            except (OSError, asyncpg.CannotConnectNowError):
+                await asyncio.sleep(0.02)
+            else:
+                return await connection.close()
+    raise AssertionError("Postgres ended while it started")
 
 
 @pytest.fixture(scope="session")
@@ -64,12 +76,9 @@ def postgres() -> Iterator[str]:
         **who,  # type: ignore[call-overload]
     )
     try:
-        deadline = time.monotonic() + 30
-        while not (data / ".s.PGSQL.5432").exists():
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "Postgres did not start"
-            time.sleep(0.02)
-        yield f"postgresql://postgres@/postgres?host={data}"
+        address = f"postgresql://postgres@/postgres?host={data}"
+        asyncio.run(_answers(address, server))
+        yield address
     finally:
         server.terminate()
         server.wait(20)
