@@ -82,13 +82,15 @@ create table if not exists public.sandbox_events (
 create index if not exists sandbox_events_sandbox on public.sandbox_events (sandbox, id desc);
 
 create table if not exists public.usage_events (
-  id bigint generated always as identity primary key,
+  id uuid primary key default gen_random_uuid(),
   user_id uuid references public.users (id) on delete set null,
   provider text not null,
   model text,
+  purpose text not null default 'agent',
   input_tokens integer,
   output_tokens integer,
   cached_tokens integer,
+  reasoning_tokens integer,
   status integer not null,
   duration_ms integer not null,
   first_byte_ms integer,

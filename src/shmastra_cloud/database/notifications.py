@@ -33,6 +33,10 @@ class Notifications:
         self._on_connect = on_connect
         self.connected = False
 
+    def subscribe(self, handlers: dict[str, Callable[[str], None]], on_connect: Callable[[], None]) -> None:
+        """Set who is called; only before :meth:`run`."""
+        self._handlers, self._on_connect = handlers, on_connect
+
     async def run(self) -> None:
         """Listen until cancelled."""
         while True:

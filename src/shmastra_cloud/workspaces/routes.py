@@ -136,6 +136,13 @@ async def _describe(here: WorkspaceParts, workspace: Workspace) -> dict[str, Any
     }
 
 
+@router.post("/api/sandbox/awake", status_code=204)
+async def awake(here: Parts, user: Mine) -> Response:
+    """Take a page's word that it is visible: its reads now count as activity for two minutes."""
+    here.activity.saw_page(user.id)
+    return Response(status_code=204)
+
+
 @router.post("/api/sandbox/retry", status_code=202)
 async def retry(here: Parts, user: Mine) -> Response:
     """Try again after three failed attempts."""

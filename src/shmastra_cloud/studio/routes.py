@@ -1,0 +1,95 @@
+"""``/studio``: the page for a user whose sandbox is ready, its assets, and its refresh stream."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sse_starlette import EventSourceResponse
+
+from shmastra_cloud.identity import User
+from shmastra_cloud.pages import SAFE_HEADERS
+from shmastra_cloud.studio.bundle import Bundle
+from shmastra_cloud.web_context import signed_in, visitor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from uuid import UUID
+
+router = APIRouter()
+
+IMMUTABLE = "private, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True)
+class StudioParts:
+    """What the routes of this feature need; ``opened`` says that a page of Studio's was opened."""
+
+    bundle: Bundle
+    is_ready: Callable[[UUID], Awaitable[bool]]
+    opened: Callable[[UUID], None]
+
+
+def parts(request: Request) -> StudioParts:
+    """Return the process's parts of this feature; a FastAPI dependency."""
+    return cast("StudioParts", request.app.state.studio)
+
+
+Parts = Annotated[StudioParts, Depends(parts)]
+
+
+@router.get("/studio/refresh-events")
+async def refresh_events(_user: Annotated[User, Depends(signed_in)]) -> Response:
+    """Keep Studio's own stream open here, so that it keeps no sandbox awake."""
+    return EventSourceResponse(_refreshes(), ping=15)
+
+
+async def _refreshes() -> AsyncIterator[dict[str, str]]:
+    yield {"data": "connected"}
+    await asyncio.Event().wait()
+
+
+@router.get("/studio")
+@router.get("/studio/{path:path}")
+async def studio(
+    request: Request,
+    here: Parts,
+    user: Annotated[User | None, Depends(visitor)],
+    path: str = "",
+    accept_encoding: Annotated[str, Header()] = "",
+) -> Response:
+    """Answer with an asset, or with the page for any other path under ``/studio``."""
+    if user is None:
+        return RedirectResponse("/", 302)
+    if here.bundle.has(path):
+        return await _asset(here.bundle, path, gzipped="gzip" in accept_encoding)
+    if not await here.is_ready(user.id):
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/workspace?returnTo={quote(wanted, safe='')}", 302)
+    here.opened(user.id)
+    nonce = secrets.token_urlsafe(16)
+    return HTMLResponse(
+        here.bundle.page(nonce), headers={**SAFE_HEADERS, "content-security-policy": _csp(nonce)}
+    )
+
+
+async def _asset(bundle: Bundle, name: str, *, gzipped: bool) -> Response:
+    asset = await asyncio.to_thread(bundle.asset, name)
+    headers = {"cache-control": IMMUTABLE, "x-content-type-options": "nosniff", "vary": "accept-encoding"}
+    if gzipped and asset.compressed is not None:
+        return Response(asset.compressed, 200, {**headers, "content-encoding": "gzip"}, asset.media_type)
+    return Response(asset.body, 200, headers, asset.media_type)
+
+
+def _csp(nonce: str) -> str:
+    """Return Studio's policy: it styles elements inline and draws in workers; nothing leaves the origin."""
+    return (
+        f"default-src 'self'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    )

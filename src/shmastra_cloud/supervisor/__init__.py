@@ -1,0 +1,27 @@
+"""What `shmastra up` does: Postgres, the engine, web and worker, started in order, watched, ended in order.
+
+SupervisorError
+├── AlreadyRunning    another supervisor holds this data folder
+├── PortTaken         the public port cannot be bound
+├── Unreadable        the service user cannot read the program or the data
+└── ChildFailed       a process did not come up
+"""
+
+from shmastra_cloud.supervisor.errors import (
+    AlreadyRunning,
+    ChildFailed,
+    PortTaken,
+    SupervisorError,
+    Unreadable,
+)
+from shmastra_cloud.supervisor.up import UpPlan, run_up
+
+__all__ = [
+    "AlreadyRunning",
+    "ChildFailed",
+    "PortTaken",
+    "SupervisorError",
+    "Unreadable",
+    "UpPlan",
+    "run_up",
+]

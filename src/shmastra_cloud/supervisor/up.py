@@ -1,0 +1,266 @@
+"""Brings the cloud up on one machine, in order, and takes it down in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import httpx
+
+from shmastra_cloud.supervisor.children import Child
+from shmastra_cloud.supervisor.errors import PortTaken
+from shmastra_cloud.supervisor.lock import held
+from shmastra_cloud.supervisor.postgres import Postgres, binaries
+from shmastra_cloud.supervisor.privileges import DEMO, SERVICE, Account, account, check_readable, own
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+START_SECONDS = 60
+STOP_SECONDS = 4
+UNIX_SOCKETS = ("sandbox", "admin")
+
+
+@dataclass(frozen=True)
+class UpPlan:
+    """What is to be brought up.
+
+    ``environ`` is for web and worker, provider keys included; the engine and the demo model get none of it.
+    ``prepare`` is called with the database's address before they start, ``on_ready`` once all answer.
+    """
+
+    data: Path
+    host: str
+    port: int
+    public_url: str
+    environ: Mapping[str, str]
+    prepare: Callable[[str], Awaitable[None]]
+    on_ready: Callable[[str], Awaitable[None]]
+    database_url: str | None = None
+    demo_model: bool = False
+    engine: bool = True
+    engine_environ: Mapping[str, str] = field(default_factory=dict)
+
+
+async def run_up(plan: UpPlan, say: Callable[[str], None]) -> None:
+    """Bring everything up, wait for SIGINT or SIGTERM, take everything down.
+
+    Raises:
+        SupervisorError: something did not come up; what had come up was taken down again.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    plan.data.mkdir(parents=True, exist_ok=True)
+    with held(plan.data / "run", plan.public_url), contextlib.ExitStack() as sockets:
+        started: list[Child] = []
+        coming_up = asyncio.create_task(_bring_up(plan, say, started, sockets))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([coming_up, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if coming_up.done():
+                coming_up.result()
+                await stopping
+        finally:
+            for task in (coming_up, stopping):
+                task.cancel()
+            await asyncio.gather(coming_up, stopping, return_exceptions=True)
+            say("stopping")
+            for child in reversed(started):
+                await child.stop(STOP_SECONDS)
+
+
+async def _bring_up(
+    plan: UpPlan, say: Callable[[str], None], started: list[Child], sockets: contextlib.ExitStack
+) -> None:
+    service = account(SERVICE)
+    check_readable(service, [Path(sys.executable), Path(__file__), binaries() / "postgres"])
+    _own_folders(plan, service)
+    bound = _listen(plan, service, sockets)
+    dsn = plan.database_url or await _postgres(plan, service, say, started)
+    await plan.prepare(dsn)
+    _own_key(plan, service)
+    environ = {**plan.environ, "DATABASE_URL": dsn}
+    if plan.engine:
+        environ |= await _engine(plan, say, started)
+    if plan.demo_model:
+        environ["SHMASTRA_DEMO_SOCKET"] = await _demo(plan, service, say, started)
+    names = {name: found.fileno() for name, found in bound.items()}
+    web = environ | {"SHMASTRA_LISTEN_FDS": ",".join(f"{name}={fd}" for name, fd in names.items())}
+    say("starting web and worker")
+    await _start(
+        started,
+        Child(
+            "web",
+            [sys.executable, "-m", "shmastra_cloud", "web"],
+            web,
+            plan.data / "logs",
+            lambda: _answers(f"http://{_local(plan.host)}:{plan.port}/health"),
+            service,
+            tuple(names.values()),
+        ),
+    )
+    worker = [sys.executable, "-m", "shmastra_cloud", "worker"]
+    await _start(started, Child("worker", worker, environ, plan.data / "logs", _at_once, service))
+    await plan.on_ready(dsn)
+
+
+def _own_folders(plan: UpPlan, service: Account | None) -> None:
+    """Root keeps the engine's folder; the rest is the service user's."""
+    own(plan.data, service, 0o711)
+    for name in ("run", "logs", "studio"):
+        own(plan.data / name, service, 0o711 if name == "run" else 0o700)
+    for path in (plan.data / "studio").rglob("*"):
+        if service is not None:
+            os.chown(path, service.uid, service.gid)
+
+
+def _own_key(plan: UpPlan, service: Account | None) -> None:
+    """Give the master key, which the preparation may have made as root, to those who open secrets with it."""
+    path = plan.data / "master.key"
+    if path.exists() and service is not None:
+        os.chown(path, service.uid, service.gid)
+
+
+def _listen(plan: UpPlan, service: Account | None, sockets: contextlib.ExitStack) -> dict[str, socket.socket]:
+    """Bind what web listens on here, so that it can be started again without refusing anybody."""
+    tcp = sockets.enter_context(socket.socket(socket.AF_INET6 if ":" in plan.host else socket.AF_INET))
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        tcp.bind((plan.host, plan.port))
+    except OSError as error:
+        raise PortTaken(
+            f"Port {plan.port} of {plan.host} cannot be used ({error.strerror}). "
+            'Choose another: make up ARGS="--port 3100".'
+        ) from error
+    tcp.listen(1024)
+    found = {"tcp": tcp}
+    for name in UNIX_SOCKETS:
+        path = plan.data / "run" / f"{name}.sock"
+        path.unlink(missing_ok=True)
+        bound = found[name] = sockets.enter_context(socket.socket(socket.AF_UNIX))
+        bound.bind(str(path))
+        path.chmod(0o600)
+        if service is not None:
+            os.chown(path, service.uid, service.gid)
+        bound.listen(256)
+    return found
+
+
+async def _postgres(
+    plan: UpPlan, service: Account | None, say: Callable[[str], None], started: list[Child]
+) -> str:
+    postgres = Postgres(plan.data, service)
+    if not postgres.cluster.exists():
+        say("making the database")
+    await asyncio.to_thread(postgres.prepare)
+    dsn = postgres.dsn
+    child = Child(
+        "postgres",
+        postgres.argv(),
+        {"LANG": "C.UTF-8"},
+        plan.data / "logs",
+        lambda: _accepts(dsn),
+        service,
+        end_signal=signal.SIGINT,
+    )
+    await _start(started, child)
+    return dsn
+
+
+async def _engine(plan: UpPlan, say: Callable[[str], None], started: list[Child]) -> dict[str, str]:
+    say("starting the sandbox engine")
+    folder = own(plan.data / "engine", None)
+    key, port = (
+        _kept(folder / "api-key", lambda: f"e2b_{secrets.token_hex(20)}"),
+        _kept(folder / "port", _free_port),
+    )
+    url = f"http://127.0.0.1:{port}"
+    argv = [sys.executable, "-m", "sandboxd", "serve", "--listen", f"127.0.0.1:{port}", "--data", str(folder)]
+    argv += ["--gateway-socket", str(plan.data / "run" / "sandbox.sock")]
+    environ = {**plan.engine_environ, "PATH": os.environ.get("PATH", ""), "SANDBOXD_API_KEY": key}
+    await _start(
+        started, Child("sandboxd", argv, environ, plan.data / "logs", lambda: _answers(f"{url}/health"))
+    )
+    return {"SHMASTRA_ENGINE_URL": url, "SHMASTRA_ENGINE_KEY": key}
+
+
+async def _demo(
+    plan: UpPlan, service: Account | None, say: Callable[[str], None], started: list[Child]
+) -> str:
+    say("starting the demo model (no provider key is set)")
+    who = account(DEMO)
+    folder = own(plan.data / "run" / "demo", who, 0o710)
+    if who is not None and service is not None:
+        os.chown(folder, who.uid, service.gid)
+    path = folder / "demo.sock"
+    argv = [sys.executable, "-m", "shmastra_cloud.supervisor.demo_model", str(path)]
+    environ = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    child = Child(
+        "demo",
+        argv,
+        environ,
+        plan.data / "logs",
+        lambda: _answers("http://demo/health", path),
+        who,
+        no_network=True,
+    )
+    await _start(started, child)
+    return str(path)
+
+
+async def _start(started: list[Child], child: Child) -> None:
+    started.append(child)
+    await child.start(START_SECONDS)
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """Return what the file holds, made once."""
+    if not path.exists():
+        scratch = path.with_suffix(".new")
+        scratch.touch(mode=0o600)
+        scratch.write_text(make())
+        scratch.replace(path)
+    return path.read_text().strip()
+
+
+def _free_port() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
+
+
+def _local(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+
+
+async def _answers(url: str, path: Path | None = None) -> bool:
+    transport = httpx.AsyncHTTPTransport(uds=None if path is None else str(path))
+    async with httpx.AsyncClient(transport=transport, timeout=2) as client:
+        try:
+            return (await client.get(url)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+async def _accepts(dsn: str) -> bool:
+    try:
+        connection = await asyncpg.connect(dsn, timeout=2)
+    except (OSError, asyncpg.PostgresError, TimeoutError):
+        return False
+    await connection.close()
+    return True
+
+
+async def _at_once() -> bool:
+    return True
