@@ -6,19 +6,28 @@ import asyncio
 import ssl
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from httprelay.connection import Connection
 from httprelay.errors import ConnectFailed, TooManyConnections
 
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
 
 @dataclass(frozen=True)
 class Target:
-    """Where an upstream listens: a TCP address, with TLS or without, or a Unix socket."""
+    """Where an upstream listens: a TCP address, with TLS or without, a Unix socket, or what ``dial`` reaches.
+
+    ``dial`` gives a connected, non-blocking socket, such as one opened in another network namespace.
+    """
 
     host: str = "localhost"
     port: int = 80
     tls: bool = False
     unix_socket: str | None = None
+    dial: Callable[[], Awaitable[socket.socket]] | None = None
 
     @property
     def authority(self) -> bytes:
@@ -92,6 +101,8 @@ class Pool:
         loop = asyncio.get_running_loop()
         if target.unix_socket is not None:
             return (await loop.create_unix_connection(Connection, target.unix_socket))[1]
+        if target.dial is not None:
+            return (await loop.create_connection(Connection, sock=await target.dial()))[1]
         if not target.tls:
             return (await loop.create_connection(Connection, target.host, target.port))[1]
         if self._tls is None:

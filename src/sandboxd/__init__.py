@@ -1,1 +1,8 @@
-"""The one-machine engine: the E2B API over OCI containers."""
+"""The one-machine sandbox engine: a server of the E2B API over an OCI runtime.
+
+EngineError
+├── NoSuchSandbox    there is no sandbox of that id
+├── NoSuchTemplate   there is no template of that name
+├── WrongState       the sandbox is not in a state in which this can be done
+└── CommandFailed    a program of the system refused
+"""

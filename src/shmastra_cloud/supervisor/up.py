@@ -180,7 +180,7 @@ async def _postgres(
 
 async def _engine(plan: UpPlan, say: Callable[[str], None], started: list[Child]) -> dict[str, str]:
     say("starting the sandbox engine")
-    folder = own(plan.data / "engine", None)
+    folder = own(plan.data / "engine", None, 0o711)
     key, port = (
         _kept(folder / "api-key", lambda: f"e2b_{secrets.token_hex(20)}"),
         _kept(folder / "port", _free_port),

@@ -1,0 +1,5 @@
+"""``python -m sandboxd`` is ``sandboxd``."""
+
+from sandboxd.cli import main
+
+main()

@@ -1,0 +1,200 @@
+"""One sandbox on this machine: its disk, its container, its sockets.
+
+Under its folder: ``disk.img`` (a sparse ext4 file, the disk limit), ``disk/{upper,work}``, ``lower`` (the
+template in the sandbox's uids), ``root`` (the overlay of both), ``config.json`` (OCI), ``pid``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from sandboxd import freezer
+from sandboxd.commands import run
+from sandboxd.egress import Bounded, proxy, to_socket
+from sandboxd.errors import CommandFailed, WrongState
+from sandboxd.idmap import bind_idmapped
+from sandboxd.namespaces import NetworkNamespace
+from sandboxd.seccomp import profile
+from sandboxd.spec import MOUNT_TARGETS, Limits, oci_config
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+GATEWAY_PORT, PROXY_PORT = 4000, 3128
+RUNC = "/usr/sbin/runc"
+
+
+class Sandbox:
+    """The container of one sandbox; what it is called and how long it lives is decided elsewhere."""
+
+    def __init__(  # noqa: PLR0913 -- a container has this many parts
+        self,
+        sandbox_id: str,
+        folder: Path,
+        template: Path,
+        *,
+        first_uid: int,
+        limits: Limits,
+        runc_root: Path,
+        gateway: Path | None,
+        egress: Callable[[], Sequence[str]],
+    ) -> None:
+        self.id, self.folder, self._template = sandbox_id, folder, template
+        self._first_uid, self._limits, self._runc_root = first_uid, limits, runc_root
+        self._gateway, self._egress = gateway, egress
+        self._network: NetworkNamespace | None = None
+        self._listeners: list[Bounded] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether its container was started, frozen or not."""
+        return self._network is not None
+
+    async def start(self) -> None:
+        """Start the container on its disk, which is made where there is none.
+
+        Raises:
+            CommandFailed: mount or runc refused; nothing of it is left running.
+        """
+        try:
+            await self._mount()
+            await asyncio.to_thread(self._write_config)
+            await self._attach(await self._run_container())
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def adopt(self) -> bool:
+        """Take a container over that an earlier daemon started; False where it runs no more."""
+        told = await run(*self._runc("state", self.id), check=False)
+        try:
+            state = json.loads(told)
+        except ValueError:
+            return False
+        if state.get("status") not in ("running", "paused"):
+            return False
+        await self._attach(int(state["pid"]))
+        return True
+
+    async def stop(self) -> None:
+        """End the container; its disk is kept."""
+        await self._detach()
+        await run(*self._runc("delete", "--force", self.id), check=False)
+        for name in ("root", "lower", "disk"):
+            await run("umount", "--lazy", str(self.folder / name), check=False)
+
+    async def destroy(self) -> None:
+        """End the container and delete its disk."""
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self.folder, True)
+
+    async def freeze(self) -> None:
+        """Stop its processes where they are, after closing its ways out.
+
+        Raises:
+            WrongState: it does not run.
+        """
+        await freezer.freeze(self.id)
+
+    async def thaw(self) -> None:
+        """Let its processes go on.
+
+        Raises:
+            WrongState: it does not run.
+        """
+        await freezer.thaw(self.id)
+
+    async def connect(self, port: int) -> socket.socket:
+        """Return a socket connected to a port inside.
+
+        Raises:
+            WrongState: it does not run.
+            OSError: nothing listens there.
+        """
+        if self._network is None:
+            raise WrongState(f"Sandbox {self.id} does not run.")
+        return await self._network.connect(port)
+
+    def command(self, argv: Sequence[str], *, user: str, cwd: str, env: Mapping[str, str]) -> list[str]:
+        """Return what to run here so that ``argv`` runs inside, with no more rights than it has."""
+        uid = 0 if user == "root" else 1000
+        pairs = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
+        return self._runc("exec", "--user", f"{uid}:{uid}", "--cwd", cwd, *pairs, self.id, *argv)
+
+    async def _run_container(self) -> int:
+        """Start the container and return the pid of its first process, as this machine numbers it."""
+        pid_file = self.folder / "pid"
+        pid_file.unlink(missing_ok=True)
+        where = ("--pid-file", str(pid_file), "--bundle", str(self.folder))
+        with (self.folder / "init.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self._runc("run", "--detach", *where, self.id),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            if await process.wait() != 0:
+                raise CommandFailed(f"runc could not start sandbox {self.id}; see {log.name}.")
+        return int(pid_file.read_text())
+
+    def _runc(self, *arguments: str) -> list[str]:
+        return [RUNC, "--root", str(self._runc_root), *arguments]
+
+    async def _attach(self, pid: int) -> None:
+        self._network = NetworkNamespace(pid)
+        ways = [(PROXY_PORT, proxy(self._egress, self.id))]
+        if self._gateway is not None:
+            ways.append((GATEWAY_PORT, to_socket(self._gateway)))
+        for port, handle in ways:
+            listener = Bounded(await self._network.listen(port), handle)
+            await listener.start()
+            self._listeners.append(listener)
+
+    async def _detach(self) -> None:
+        for listener in self._listeners:
+            await listener.aclose()
+        self._listeners.clear()
+        if self._network is not None:
+            self._network.close()
+            self._network = None
+
+    async def _mount(self) -> None:
+        for name in ("lower", "disk", "root"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        image = self.folder / "disk.img"
+        if not image.exists():
+            await self._format(image)
+        await run("mount", "-o", "loop,nosuid,nodev", str(image), str(self.folder / "disk"))
+        for name in ("upper", "work"):
+            (self.folder / "disk" / name).mkdir(exist_ok=True)
+        os.chown(self.folder / "disk" / "upper", self._first_uid, self._first_uid)
+        await asyncio.to_thread(bind_idmapped, self._template, self.folder / "lower", self._first_uid)
+        disk = self.folder / "disk"
+        layers = f"lowerdir={self.folder}/lower,upperdir={disk}/upper,workdir={disk}/work"
+        await run(
+            "mount", "-t", "overlay", "overlay", "-o", f"{layers},nosuid,nodev", str(self.folder / "root")
+        )
+        for name in MOUNT_TARGETS:
+            target = self.folder / "root" / name
+            if target.is_symlink() or not target.is_dir():
+                raise CommandFailed(f"/{name} of sandbox {self.id} is not a folder any more; reset it.")
+
+    async def _format(self, image: Path) -> None:
+        """Make the disk under another name first, so that a half-made one is never used."""
+        scratch = image.with_suffix(".new")
+        scratch.unlink(missing_ok=True)
+        with scratch.open("wb") as file:
+            file.truncate(self._limits.disk_mb << 20)
+        features = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
+        await run("mkfs.ext4", "-q", "-F", "-m", "0", "-E", features, str(scratch))
+        scratch.rename(image)
+
+    def _write_config(self) -> None:
+        config = oci_config(self.id, str(self.folder / "root"), self._first_uid, self._limits, profile())
+        (self.folder / "config.json").write_text(json.dumps(config))

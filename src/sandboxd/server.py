@@ -1,0 +1,131 @@
+"""One listener for three things: the control API, envd, and the ports of sandboxes, told apart by headers."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from httprelay import ConnectFailed, Pool, RelayError, Target, relay, safe_path
+from sandboxd.control import control_app
+from sandboxd.envd import envd_app
+from sandboxd.errors import NoSuchSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+
+    from sandboxd.engine import Engine, Live
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+ENVD_PORT = 49983
+_OURS = (b"e2b-", b"x-access-token")
+
+
+class Hands:
+    """How envd gets into one sandbox."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    @property
+    def envs(self) -> Mapping[str, str]:
+        """What was given at creation."""
+        return self._live.record.envs
+
+    def command(self, argv: Sequence[str], *, user: str, cwd: str, env: Mapping[str, str]) -> list[str]:
+        """Return what to run on this machine so that ``argv`` runs inside."""
+        return self._live.sandbox.command(argv, user=user, cwd=cwd, env=env)
+
+
+class Server:
+    """The ASGI application of ``sandboxd serve``."""
+
+    def __init__(self, engine: Engine, api_key: str) -> None:
+        self._engine, self._control, self._pool = engine, control_app(engine, api_key), Pool()
+
+    async def aclose(self) -> None:
+        """Close the connections into sandboxes."""
+        await self._pool.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a request where its headers say."""
+        if scope["type"] != "http":
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        sandbox_id = headers.get(b"e2b-sandbox-id")
+        if sandbox_id is None:
+            await self._control(scope, receive, send)
+            return
+        try:
+            live = self._engine.get(sandbox_id)
+        except NoSuchSandbox:
+            await _refuse(send, 502, sandbox_id, "The sandbox was not found")
+            return
+        if live.record.state != "running":
+            await _refuse(send, 502, sandbox_id, "The sandbox was not found (it is paused)")
+            return
+        port = headers.get(b"e2b-sandbox-port", str(ENVD_PORT))
+        if port == str(ENVD_PORT):
+            await self._envd(live, headers, scope, receive, send)
+        elif not port.isdigit() or not 0 < int(port) < 65536 or not safe_path(scope["raw_path"]):
+            await _refuse(send, 400, sandbox_id, "The port or the path is not one")
+        else:
+            await self._port(live, int(port), headers, scope, receive, send)
+
+    async def _envd(
+        self, live: Live, headers: dict[bytes, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        given = headers.get(b"x-access-token", "")
+        if scope["path"] != "/health" and not hmac.compare_digest(
+            given.encode(), live.record.envd_token.encode()
+        ):
+            await _refuse(send, 401, live.record.id, "The access token is not right")
+            return
+        if live.envd is None:
+            live.envd = envd_app(Hands(live))
+        await live.envd(scope, receive, send)
+
+    async def _port(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours
+        self, live: Live, port: int, headers: dict[bytes, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        record = live.record
+        given = headers.get(b"e2b-traffic-access-token", "")
+        if not record.public and not hmac.compare_digest(given.encode(), record.traffic_token.encode()):
+            await _refuse(send, 403, record.id, "The traffic access token is not right")
+            return
+        query = scope["query_string"]
+        target = Target(f"{record.id}.sandbox", port, dial=_dial(live, port))
+        try:
+            await relay(
+                scope,
+                receive,
+                send,
+                pool=self._pool,
+                target=target,
+                path=scope["raw_path"] + (b"?" + query if query else b""),
+                headers=[pair for pair in scope["headers"] if not pair[0].startswith(_OURS)],
+            )
+        except ConnectFailed:
+            await _refuse(send, 502, record.id, "The sandbox is running but port is not open")
+        except RelayError as error:
+            log.info("a request into %s failed: %s", record.id, type(error).__name__)
+            await _refuse(send, 504, record.id, "The sandbox did not answer")
+
+
+def _dial(live: Live, port: int) -> Any:
+    """Return the way to a port; the same object each time, since connections are kept by it."""
+    return live.ways.setdefault(port, partial(live.sandbox.connect, port))
+
+
+async def _refuse(send: Send, status: int, sandbox_id: str, message: str) -> None:
+    body = json.dumps({"sandboxId": sandbox_id[:64], "message": message, "code": status}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
