@@ -17,7 +17,7 @@ TEMPLATES = Environment(
 )
 SAFE_HEADERS = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",

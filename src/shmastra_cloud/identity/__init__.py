@@ -8,7 +8,6 @@ IdentityError
 from shmastra_cloud.identity.errors import IdentityError, LinkSpent, UnknownUser
 from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
 from shmastra_cloud.identity.links import LINK_LIFE, make_link, spend_link
-from shmastra_cloud.identity.routes import router
 from shmastra_cloud.identity.sessions import Sessions, User, cookie_name
 from shmastra_cloud.identity.users import Users
 
@@ -25,6 +24,5 @@ __all__ = [
     "key_hash",
     "make_link",
     "new_virtual_key",
-    "router",
     "spend_link",
 ]

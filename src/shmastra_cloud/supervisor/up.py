@@ -45,6 +45,7 @@ class UpPlan:
     environ: Mapping[str, str]
     prepare: Callable[[str], Awaitable[None]]
     on_ready: Callable[[str], Awaitable[None]]
+    build: Callable[[], None] = lambda: None
     database_url: str | None = None
     demo_model: bool = False
     engine: bool = True
@@ -83,6 +84,7 @@ async def run_up(plan: UpPlan, say: Callable[[str], None]) -> None:
 async def _bring_up(
     plan: UpPlan, say: Callable[[str], None], started: list[Child], sockets: contextlib.ExitStack
 ) -> None:
+    await asyncio.to_thread(plan.build)
     service = account(SERVICE)
     check_readable(service, [Path(sys.executable), Path(__file__), binaries() / "postgres"])
     _own_folders(plan, service)

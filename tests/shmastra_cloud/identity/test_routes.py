@@ -5,7 +5,8 @@ import pytest
 from fastapi import FastAPI
 
 from shmastra_cloud.database import Pool
-from shmastra_cloud.identity import Sessions, Users, make_link, router
+from shmastra_cloud.identity import Sessions, Users, make_link
+from shmastra_cloud.identity.routes import router
 from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.settings import Settings
 from shmastra_cloud.web_context import WebContext

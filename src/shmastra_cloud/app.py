@@ -1,0 +1,236 @@
+"""Puts the parts of a web process together; the only place that knows them all.
+
+Three applications share one set of parts: ``public`` for browsers, ``sandbox`` for what sandboxes may reach
+(the gateway and the heal route), ``admin`` for the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from httprelay import Pool as UpstreamPool
+from shmastra_cloud import admin, studio, workspaces
+from shmastra_cloud.database import Notifications, check_master_key, open_pool
+from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
+from shmastra_cloud.identity import Sessions, Users, key_hash
+from shmastra_cloud.identity.routes import router as identity_router
+from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.web_context import WebContext, header_map, is_same_origin
+from shmastra_cloud.workspaces import (
+    Activity,
+    Dial,
+    Engine,
+    MastraRelay,
+    Resumer,
+    Watch,
+    WorkspaceParts,
+    Workspaces,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+
+    from starlette.requests import Request
+
+    from shmastra_cloud.settings import Settings
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+GATEWAY = "/api/gateway/"
+MASTRA = "/api/mastra/"
+
+
+@dataclass
+class Cloud:
+    """One web process: its applications, its background tasks, and how they are closed."""
+
+    public: Asgi
+    sandbox: Asgi
+    admin: Asgi
+    background: list[Coroutine[Any, Any, None]]
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    async def aclose(self) -> None:
+        """Close what was opened, the latest first."""
+        for close in reversed(self.closing):
+            await close()
+
+
+async def build(settings: Settings, dsn: str) -> Cloud:
+    """Open the database and put a web process together.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        MasterKeyError: the master key cannot be had.
+        BundleMissing: Studio's bundle is not there.
+    """
+    bundle = studio.Bundle(settings.studio, settings.public_url)
+    vault = load_vault(settings)
+    pool = await open_pool(dsn)
+    await check_master_key(pool, vault)
+    users, sessions, store = Users(pool, vault), Sessions(pool), Workspaces(pool, vault)
+    engine, activity = Engine(settings), Activity(store, settings.idle_seconds)
+    resumer, upstreams = Resumer(store, engine), UpstreamPool()
+    notifications = Notifications(dsn, {}, lambda: None)
+    watch = Watch(store, lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(users), listening=lambda: notifications.connected)
+    notifications.subscribe(
+        {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
+        partial(_forget_all, sessions, keys, watch),
+    )
+    usage = BatchWriter(partial(write_usage, pool))
+    providers = providers_from_env(os.environ)
+    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    parts = WorkspaceParts(
+        store,
+        watch,
+        resumer,
+        activity,
+        partial(_key_owner, users),
+        demo=any(provider.configured for name, provider in providers.items() if name == "demo"),
+    )
+    relay = MastraRelay(
+        settings=settings,
+        sessions=sessions,
+        watch=watch,
+        resumer=resumer,
+        activity=activity,
+        dial=Dial(settings),
+        pool=upstreams,
+    )
+    studio_parts = studio.StudioParts(bundle, partial(_is_ready, watch), partial(_opened, activity))
+    pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
+    pages.state.context = WebContext(settings, pool, sessions)
+    pages.state.workspaces, pages.state.studio = parts, studio_parts
+    pages.add_api_route("/ready", partial(_ready, pool))
+    healing = _control(workspaces.heal_router)
+    healing.state.workspaces = parts
+    commands = _control(admin.router)
+    commands.state.admin = admin.AdminParts(settings, pool, users, store)
+    return Cloud(
+        public=_Dispatch({GATEWAY: gateway, MASTRA: relay}, _SameOrigin(pages, settings.public_url)),
+        sandbox=_Dispatch({GATEWAY: gateway}, healing),
+        admin=commands,
+        background=[notifications.run(), usage.run(), activity.run()],
+        closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+    )
+
+
+class _Dispatch:
+    """Chooses by the path's prefix, without a framework on the way of what is relayed."""
+
+    def __init__(self, prefixes: dict[str, Asgi], rest: Asgi) -> None:
+        self._prefixes, self._rest = prefixes, rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            raw = scope["raw_path"].decode("latin-1")
+            for prefix, app in self._prefixes.items():
+                if raw.startswith(prefix):
+                    return await app(scope, receive, send)
+        return await self._rest(scope, receive, send)
+
+
+class _SameOrigin:
+    """Refuses a change that no page of this origin asked for; the healer's route knows no cookie."""
+
+    def __init__(self, app: Asgi, public_url: str) -> None:
+        self._app, self._public_url = app, public_url
+
+    def _allowed(self, scope: Scope) -> bool:
+        if scope["path"] == "/api/sandbox/heal":
+            return True
+        return is_same_origin(scope["method"], header_map(scope["headers"]), self._public_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._allowed(scope):
+            text = "This request does not come from a page of this cloud."
+            return await _send_json(send, 403, {"error": text, "code": "cross_origin"})
+        return await self._app(scope, receive, send)
+
+
+async def _send_json(send: Send, status: int, value: dict[str, str]) -> None:
+    body = json.dumps(value).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _control(*routers: Any) -> FastAPI:
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(HTTPException, _refusal)
+    app.add_exception_handler(asyncio.TimeoutError, _away)
+    app.add_exception_handler(OSError, _away)
+    app.add_api_route("/health", _health)
+    return app
+
+
+async def _health() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+async def _ready(pool: Any) -> JSONResponse:
+    try:
+        await pool.fetchval("select 1", timeout=3)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the database is not to be had
+        log.warning("the database does not answer (%s)", type(error).__name__)
+        return JSONResponse({"database": "does not answer"}, 503)
+    return JSONResponse({"database": "ok"})
+
+
+async def _refusal(_request: Request, error: Exception) -> JSONResponse:
+    detail = getattr(error, "detail", None)
+    status = getattr(error, "status_code", 500)
+    if not isinstance(detail, dict):
+        detail = {"error": str(detail), "code": "not_found" if status == 404 else "refused"}
+    return JSONResponse(detail, status)
+
+
+async def _away(_request: Request, error: Exception) -> JSONResponse:
+    log.warning("the database does not answer (%s)", type(error).__name__)
+    body = {"error": "The database does not answer. Try again in a moment.", "code": "database_away"}
+    return JSONResponse(body, 503, {"retry-after": "2"})
+
+
+def _user_changed(sessions: Sessions, keys: KeyCache, payload: str) -> None:
+    sessions.forget()
+    keys.drop(UUID(payload))
+
+
+def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch) -> None:
+    sessions.forget()
+    keys.drop_all()
+    watch.drop_all()
+
+
+async def _key_owner(users: Users, key: str) -> UUID | None:
+    return await users.owner_of_key(key_hash(key))
+
+
+async def _is_ready(watch: Watch, user_id: UUID) -> bool:
+    workspace = await watch.find(user_id)
+    return workspace is not None and workspace.status == "ready"
+
+
+def _opened(activity: Activity, user_id: UUID) -> None:
+    activity.note(user_id, "studio")
+    activity.saw_page(user_id)

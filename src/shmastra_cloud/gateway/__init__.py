@@ -1,0 +1,54 @@
+"""The key gateway: relays requests to model providers under real keys that never enter a sandbox.
+
+GatewayError
+├── BadConfiguration   a setting names no place that a request can be sent to
+├── RefusedRequest     400: the request can be read in two ways, or cannot be metered
+├── InvalidKey         401: no virtual key, an unknown one, or two different ones
+├── RouteRefused       403: the route is not safe to share behind one real key
+├── NotConfigured      503: the provider has no real key here
+├── KeysUnavailable    503: virtual keys cannot be checked at the moment
+└── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
+    └── UpstreamLate   504: it did not answer in time
+
+It imports nothing of sandboxes, so that it can run alone, near the providers.
+"""
+
+from shmastra_cloud.gateway.app import Gateway
+from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.errors import (
+    BadConfiguration,
+    GatewayError,
+    InvalidKey,
+    KeysUnavailable,
+    NotConfigured,
+    RefusedRequest,
+    RouteRefused,
+    UpstreamLate,
+    UpstreamUnusable,
+)
+from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
+from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
+from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
+
+__all__ = [
+    "BadConfiguration",
+    "BatchWriter",
+    "Gateway",
+    "GatewayError",
+    "InvalidKey",
+    "KeyCache",
+    "KeyLookup",
+    "KeyOwner",
+    "KeyPool",
+    "KeysUnavailable",
+    "NotConfigured",
+    "Provider",
+    "RefusedRequest",
+    "RouteRefused",
+    "UpstreamLate",
+    "UpstreamUnusable",
+    "UsageRow",
+    "UsageSink",
+    "catalog",
+    "providers_from_env",
+]

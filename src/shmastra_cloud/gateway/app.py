@@ -1,0 +1,233 @@
+"""The gateway as an ASGI app: checks a request, gives it the real key, relays it and meters it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from httprelay import (
+    ClientGone,
+    ConnectFailed,
+    Pool,
+    RelayError,
+    Timeouts,
+    UnsafeRequest,
+    UpstreamTimeout,
+    relay,
+    safe_path,
+)
+from shmastra_cloud.gateway.bodies import Body, inspect, read_body, replay
+from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
+from shmastra_cloud.gateway.errors import (
+    GatewayError,
+    InvalidKey,
+    NotConfigured,
+    RefusedRequest,
+    UpstreamLate,
+    UpstreamUnusable,
+)
+from shmastra_cloud.gateway.exchange import Exchange
+from shmastra_cloud.gateway.formats import error_body
+from shmastra_cloud.gateway.routes import Matched, match
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from uuid import UUID
+
+    from shmastra_cloud.gateway.credentials import Headers, Presented
+    from shmastra_cloud.gateway.formats import Format
+    from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
+    from shmastra_cloud.gateway.providers import Provider
+    from shmastra_cloud.gateway.usage import UsageSink
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+PREFIX = b"/api/gateway/"
+_LENGTHS = (b"content-length", b"transfer-encoding")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request that was let in."""
+
+    provider: Provider
+    matched: Matched
+    key: Presented
+    owner: KeyOwner
+
+
+class Gateway:
+    """Answers everything under ``/api/gateway/``; :meth:`aclose` lets go of its connections."""
+
+    def __init__(  # noqa: PLR0913 -- it joins this many parts
+        self,
+        providers: Mapping[str, Provider],
+        keys: KeyCache,
+        usage: UsageSink,
+        activity: Callable[[UUID], None],
+        *,
+        timeouts: Timeouts | None = None,
+        body_seconds: float = 60.0,
+        pool: Pool | None = None,
+    ) -> None:
+        self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
+        self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
+        self._pool = pool or Pool()
+
+    async def aclose(self) -> None:
+        """Close the connections to providers."""
+        await self._pool.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        if scope["type"] != "http":
+            return
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
+        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        try:
+            if not safe_path(path):
+                raise RefusedRequest("The path can be read in two ways.")
+            if provider is not None:
+                await self._relay(scope, receive, send, await self._let_in(scope, provider, b"/" + rest))
+            elif path == PREFIX + b"catalog":
+                await self._catalog(scope, send)
+            else:
+                await _answer(send, 404, "plain", "unknown_provider", "There is no such provider here.")
+        except GatewayError as error:
+            await _refuse(send, error, "plain" if provider is None else provider.style)
+
+    async def _catalog(self, scope: Scope, send: Send) -> None:
+        await self._owner(presented(scope["headers"], scope["query_string"]))
+        if scope["method"] != "GET":
+            await _answer(send, 405, "plain", "method_not_allowed", "Ask for the catalog with GET.")
+            return
+        await _send(send, 200, json.dumps(catalog(self._providers)).encode())
+
+    async def _owner(self, key: Presented) -> KeyOwner:
+        owner = await self._keys.owner(key.hash)
+        if owner is None:
+            raise InvalidKey("The virtual key is unknown; it may have been rotated.")
+        return owner
+
+    async def _let_in(self, scope: Scope, provider: Provider, path: bytes) -> _Asked:
+        key = presented(scope["headers"], scope["query_string"])
+        owner = await self._owner(key)
+        self._activity(owner.user_id)
+        if not provider.configured:
+            variable = provider.variable
+            raise NotConfigured(
+                f"{provider.name} has no key here: an admin must set {variable} for the cloud."
+            )
+        return _Asked(provider, match(provider.name, provider.version, scope["method"], path), key, owner)
+
+    async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
+        """Relay a request that was let in, and record what it used however it ends."""
+        route = asked.matched.route
+        exchange = Exchange(asked.provider, asked.owner.user_id, asked.key.purpose, spends=route.spends)
+        exchange.model = asked.matched.model
+        status: int | None = None
+        try:
+            if route.method == "POST":
+                body = await self._body(scope, receive, asked)
+                if body.gone:
+                    return
+                exchange.knows(body)
+                scope, receive = _with_body(scope, body), replay(body, receive)
+            await self._send_on(scope, receive, send, asked, exchange)
+        except ClientGone:
+            exchange.ended = "client_gone"
+            status = 499
+        except (RelayError, UpstreamUnusable) as error:
+            failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
+            status = failure.status
+            await _refuse(send, failure, asked.provider.style)
+        finally:
+            if route.spends and (status or exchange.status):
+                self._usage.record(exchange.row(status))
+
+    async def _body(self, scope: Scope, receive: Receive, asked: _Asked) -> Body:
+        headers = dict(scope["headers"])
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise RefusedRequest("Send the body without Content-Encoding.")
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                body = await read_body(receive)
+        except TimeoutError:
+            raise RefusedRequest("The body did not arrive in time.") from None
+        if not body.gone:
+            kind = headers.get(b"content-type", b"").strip().lower()
+            inspect(body, asked.matched.route, kind, str(asked.owner.user_id))
+        return body
+
+    async def _send_on(
+        self, scope: Scope, receive: Receive, send: Send, asked: _Asked, exchange: Exchange
+    ) -> None:
+        query = query_for_provider(scope["query_string"], asked.key.key)
+        path = asked.provider.base_path + asked.matched.rest
+        await relay(
+            scope,
+            receive,
+            exchange.editing(send),
+            pool=self._pool,
+            target=asked.provider.target,
+            path=path + (b"?" + query if query else b""),
+            headers=[*headers_for_provider(scope["headers"], asked.key.key), asked.provider.key_lines],
+            on_response=exchange.on_response,
+            observer=exchange,
+            timeouts=self._timeouts,
+        )
+
+
+def _with_body(scope: Scope, body: Body) -> Scope:
+    """Return the scope with the length of a body that may have been changed."""
+    if not body.whole:
+        return scope
+    headers: Headers = [pair for pair in scope["headers"] if pair[0] not in _LENGTHS]
+    headers.append((b"content-length", b"%d" % len(body.data)))
+    return {**scope, "headers": headers}
+
+
+def _failure(name: str, error: RelayError) -> GatewayError:
+    if isinstance(error, UnsafeRequest):
+        return RefusedRequest(f"The request cannot be sent on: {error}.")
+    if isinstance(error, UpstreamTimeout):
+        return UpstreamLate(f"{name} did not answer in time.")
+    if isinstance(error, ConnectFailed):
+        log.warning("no connection to %s: %s", name, error)
+        return UpstreamUnusable(f"{name} cannot be reached.")
+    return UpstreamUnusable(f"{name} broke off before it answered.")
+
+
+async def _refuse(send: Send, error: GatewayError, style: Format) -> None:
+    await _answer(send, error.status, style, error.code, str(error), retry=error.retry)
+
+
+async def _answer(  # noqa: PLR0913 -- an error has this many parts
+    send: Send, status: int, style: Format, code: str, message: str, *, retry: bool = True
+) -> None:
+    extra = [] if retry else [(b"x-should-retry", b"false")]  # the official SDKs look at it
+    await _send(send, status, error_body(style, status, code, message), extra)
+
+
+async def _send(send: Send, status: int, body: bytes, extra: Headers | None = None) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *(extra or []),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

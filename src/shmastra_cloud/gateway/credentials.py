@@ -1,0 +1,134 @@
+"""The virtual key of a request: where it may stand, and what may go on to a provider without it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from shmastra_cloud.gateway.errors import InvalidKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Headers = list[tuple[bytes, bytes]]
+
+KEY = re.compile(rb"vk_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9a-f]{32,128}")
+PURPOSES = (b"agent", b"assistant", b"healer")
+_QUERY_SECRETS = frozenset((b"key", b"api_key", b"access_token", b"oauth_token", b"token", b"$key"))
+# Identity and topology of ours, other ways to name a method or an account, and what only browsers send.
+_DROPPED = frozenset(
+    b"authorization x-api-key x-goog-api-key api-key cookie cookie2 forwarded via host content-length "
+    b"accept-encoding origin referer x-real-ip x-client-ip true-client-ip client-ip x-mastra-auth-token "
+    b"x-access-token x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url "
+    b"openai-organization openai-project x-goog-user-project x-user-api-key x-org-api-key x-request-id "
+    b"traceparent tracestate baggage".split()
+)
+_DROPPED_STARTS = (
+    b"e2b-",
+    b"x-forwarded-",
+    b"x-shmastra-",
+    b"sec-",
+    b"cf-",
+    b"proxy-",
+    b"x-envoy-",
+    b"x-amz-",
+)
+_ANSWER_DROPPED = frozenset(
+    b"set-cookie set-cookie2 location refresh alt-svc strict-transport-security clear-site-data nel "
+    b"report-to reporting-endpoints openai-organization openai-project anthropic-organization-id server via "
+    b"service-worker-allowed content-security-policy x-content-type-options www-authenticate".split()
+)
+_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-")
+_SANDBOXED = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+]
+
+
+@dataclass(frozen=True)
+class Presented:
+    """A request's virtual key: itself, to keep it from the provider, and its hash, to look it up."""
+
+    key: bytes
+    purpose: str
+
+    @property
+    def hash(self) -> bytes:
+        """What the key is looked up by."""
+        return hashlib.sha256(self.key).digest()
+
+
+def presented(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Presented:
+    """Read the virtual key from the four places where it may stand.
+
+    Raises:
+        InvalidKey: there is none, it is not one of ours, or there are two.
+
+    """
+    found: set[bytes] = set()
+    purpose = b"agent"
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                found.add(token.strip())
+        elif name in (b"x-api-key", b"x-goog-api-key"):
+            found.add(value.strip())
+        elif name == b"x-shmastra-purpose" and value in PURPOSES:
+            purpose = value
+    if query:
+        found.update(value for name, value, _ in _pairs(query) if name == b"key")
+    found.discard(b"")
+    if len(found) > 1:
+        raise InvalidKey("The request carries two different keys; send one.")
+    if not found:
+        raise InvalidKey("The request carries no key; send the workspace's virtual key.")
+    key = found.pop()
+    if not KEY.fullmatch(key):
+        raise InvalidKey("The key is not a virtual key of this cloud.")
+    return Presented(key, purpose.decode())
+
+
+def query_for_provider(query: bytes, key: bytes) -> bytes:
+    """Return the query without credentials, in whatever spelling they stand there."""
+    kept = [
+        piece
+        for name, value, piece in _pairs(query)
+        if name.lower() not in _QUERY_SECRETS and key not in value and key not in name
+    ]
+    return b"&".join(kept)
+
+
+def headers_for_provider(headers: Iterable[tuple[bytes, bytes]], key: bytes) -> Headers:
+    """Return what may go on to a provider; the real key is added by the caller."""
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in _DROPPED and not name.startswith(_DROPPED_STARTS) and key not in value
+    ]
+    kept.append((b"accept-encoding", b"identity"))  # what is compressed cannot be metered
+    return kept
+
+
+def headers_for_client(headers: Headers, real_keys: tuple[bytes, ...]) -> Headers:
+    """Return what of a provider's headers may reach a client, on an origin where pages of ours live."""
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in _ANSWER_DROPPED
+        and not name.startswith(_ANSWER_DROPPED_STARTS)
+        and not any(real in value for real in real_keys)
+    ]
+    return kept + _SANDBOXED
+
+
+def _pairs(query: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    pairs = []
+    for piece in query.split(b"&"):
+        name, _, value = piece.partition(b"=")
+        if piece:
+            pairs.append((unquote_to_bytes(name), unquote_to_bytes(value), piece))
+    return pairs

@@ -1,0 +1,63 @@
+"""The gateway's error tree; drawn in the package's docstring."""
+
+
+class GatewayError(Exception):
+    """A request that the gateway answers itself, with ``status`` and ``code``, in the provider's format."""
+
+    status = 500
+    code = "gateway_error"
+    retry = True
+
+
+class BadConfiguration(GatewayError):
+    """A setting names no place that a request can be sent to."""
+
+
+class RefusedRequest(GatewayError):
+    """The request can be read in two ways, or asks for what the gateway cannot meter."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class InvalidKey(GatewayError):
+    """No virtual key, an unknown one, or two different ones."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class RouteRefused(GatewayError):
+    """The route is not among those that are safe to share behind one real key."""
+
+    status = 403
+    code = "route_not_allowed"
+
+
+class NotConfigured(GatewayError):
+    """The provider has no real key here."""
+
+    status = 503
+    code = "provider_not_configured"
+    retry = False
+
+
+class KeysUnavailable(GatewayError):
+    """Virtual keys cannot be checked at the moment."""
+
+    status = 503
+    code = "keys_unavailable"
+
+
+class UpstreamUnusable(GatewayError):
+    """The provider cannot be reached, or its answer may not be passed on."""
+
+    status = 502
+    code = "upstream_error"
+
+
+class UpstreamLate(UpstreamUnusable):
+    """The provider did not answer in time."""
+
+    status = 504
+    code = "upstream_timeout"

@@ -1,0 +1,137 @@
+"""Token counts, found in what passes by without parsing it: only its beginning and its end are kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+HEAD_BYTES = 2 * 1024
+TAIL_BYTES = 12 * 1024
+_USAGE = re.compile(r'(?<!\\)"(?:usage|usageMetadata|usage_metadata)"\s*:\s*(?=\{)')
+_DECODER = json.JSONDecoder()
+_EVENT_OVERHEAD = 220
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a request used; input includes cached, output includes reasoning."""
+
+    input: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    output: int = 0
+    estimated: bool = False
+
+
+class Meter:
+    """Sees a response's body piece by piece."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self._bytes = 0
+        self._events = 0
+
+    def chunk(self, data: bytes) -> None:
+        """Keep a reference to what may be needed; nothing is copied."""
+        self._bytes += len(data)
+        self._events += data.count(b"data:")
+        if len(self._head) < HEAD_BYTES:
+            self._head += data[: HEAD_BYTES - len(self._head)]
+        if len(data) > TAIL_BYTES:
+            data = data[-TAIL_BYTES:]
+        self._tail.append(data)
+        self._tail_size += len(data)
+        while self._tail_size - len(self._tail[0]) >= TAIL_BYTES:
+            self._tail_size -= len(self._tail.popleft())
+
+    def tokens(self, *, complete: bool, request_bytes: int, textual: bool = True) -> Tokens:
+        """Return what the response said it used; an estimate where it did not get to say so."""
+        tail = b"".join(self._tail).decode("utf-8", "replace")
+        found = _last(tail)
+        if complete and found is not None:
+            start = _first(self._head.decode("utf-8", "replace")) if "input_tokens" not in found else None
+            return _counts({**(start or {}), **found})
+        begun = _first(self._head.decode("utf-8", "replace")) or {}
+        known = _counts({**begun, **(found or {})})
+        if not textual:
+            return Tokens(known.input, known.cached, known.reasoning, known.output, estimated=True)
+        return Tokens(
+            input=known.input or request_bytes // _BYTES_PER_TOKEN,
+            cached=known.cached,
+            reasoning=known.reasoning,
+            output=max(known.output, self._guess()),
+            estimated=True,
+        )
+
+    def _guess(self) -> int:
+        text = max(0, self._bytes - self._events * _EVENT_OVERHEAD)
+        return max(self._events, text // _BYTES_PER_TOKEN)
+
+
+def _first(text: str) -> dict[str, Any] | None:
+    """Return the first usage object in a text; Anthropic tells the input there."""
+    return _usage(text, list(_USAGE.finditer(text)))
+
+
+def _last(text: str) -> dict[str, Any] | None:
+    """Return the last usage object in a text that may begin and end anywhere."""
+    return _usage(text, list(_USAGE.finditer(text))[::-1])
+
+
+def _usage(text: str, places: list[re.Match[str]]) -> dict[str, Any] | None:
+    for found in places:
+        try:
+            value, _ = _DECODER.raw_decode(text, found.end())
+        except ValueError:
+            continue
+        if isinstance(value, dict) and any(_is_count(name, value[name]) for name in value):
+            return value
+    return None
+
+
+def _is_count(name: str, value: object) -> bool:
+    return type(value) is int and name.endswith(("tokens", "TokenCount"))
+
+
+def _counts(usage: dict[str, Any]) -> Tokens:
+    if "promptTokenCount" in usage or "totalTokenCount" in usage:
+        return _google(usage)
+    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
+        cached = _number(usage, "cache_read_input_tokens")
+        written = _number(usage, "cache_creation_input_tokens")
+        return Tokens(
+            input=_number(usage, "input_tokens") + cached + written,
+            cached=cached,
+            output=_number(usage, "output_tokens"),
+        )
+    return Tokens(
+        input=_number(usage, "prompt_tokens") or _number(usage, "input_tokens"),
+        cached=_detail(usage, "cached_tokens", "prompt_tokens_details", "input_tokens_details"),
+        reasoning=_detail(usage, "reasoning_tokens", "completion_tokens_details", "output_tokens_details"),
+        output=_number(usage, "completion_tokens") or _number(usage, "output_tokens"),
+    )
+
+
+def _google(usage: dict[str, Any]) -> Tokens:
+    thoughts = _number(usage, "thoughtsTokenCount")
+    return Tokens(
+        input=_number(usage, "promptTokenCount") + _number(usage, "toolUsePromptTokenCount"),
+        cached=_number(usage, "cachedContentTokenCount"),
+        reasoning=thoughts,
+        output=_number(usage, "candidatesTokenCount") + thoughts,
+    )
+
+
+def _detail(usage: dict[str, Any], name: str, *places: str) -> int:
+    return max(_number(usage.get(place) or {}, name) for place in places)
+
+
+def _number(usage: object, name: str) -> int:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if type(value) is int and value > 0 else 0

@@ -1,0 +1,76 @@
+"""The gateway's two needs of the database: whose a virtual key is, and where usage is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shmastra_cloud.gateway import KeyOwner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shmastra_cloud.database import Pool, Row
+    from shmastra_cloud.gateway import UsageRow
+    from shmastra_cloud.identity import Users
+
+_GROUPS = {
+    "user": "coalesce(u.email, 'removed')",
+    "model": "coalesce(e.model, e.provider)",
+    "day": "to_char(e.created_at at time zone 'utc', 'YYYY-MM-DD')",
+}
+
+
+class KeysInDatabase:
+    """Looks virtual keys up for the gateway's cache."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    async def lookup(self, key_hash: bytes) -> KeyOwner | None:
+        """Return who a key belongs to, unless he is disabled."""
+        found = await self._users.owner_of_key(key_hash)
+        return None if found is None else KeyOwner(found)
+
+
+async def write_usage(pool: Pool, rows: Sequence[UsageRow]) -> None:
+    """Write a batch; a batch that was written already, with its answer lost, is not counted twice."""
+    await pool.executemany(
+        "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
+        " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at)"
+        " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+        " $14, $15) on conflict (id) do nothing",
+        [
+            (
+                row.id,
+                row.user_id,
+                row.provider,
+                row.model,
+                row.purpose,
+                row.input_tokens,
+                row.cached_tokens,
+                row.reasoning_tokens,
+                row.output_tokens,
+                row.status,
+                row.ttfb_ms,
+                row.duration_ms,
+                row.ended,
+                row.estimated,
+                row.at,
+            )
+            for row in rows
+        ],
+    )
+
+
+async def usage_by(pool: Pool, group: str) -> list[Row]:
+    """Return requests and tokens by ``user``, ``model`` or ``day``.
+
+    Raises:
+        KeyError: there is no such grouping.
+    """
+    column = _GROUPS[group]
+    return await pool.fetch(
+        f'select {column} as "{group}", count(*) as requests, coalesce(sum(input_tokens), 0) as input_tokens,'  # noqa: S608 -- one of three constants
+        " coalesce(sum(output_tokens), 0) as output_tokens, sum(cost_usd) as cost_usd"
+        " from usage_events e left join users u on u.id = e.user_id group by 1 order by 1"
+    )

@@ -1,0 +1,161 @@
+"""Runs a web or a worker process: sockets, servers, background tasks, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from httprelay import BoundedHttpProtocol
+from shmastra_cloud.app import build
+from shmastra_cloud.database import Notifications, check_master_key, open_pool
+from shmastra_cloud.identity import Users
+from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from shmastra_cloud.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    """One of several servers in a process whose signals are handled once, outside."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def inherited_sockets(text: str | None) -> dict[str, socket.socket]:
+    """Return the listening sockets that the supervisor passed on, from ``tcp=3,sandbox=4,admin=5``.
+
+    Raises:
+        ValueError: the text has another form.
+    """
+    found: dict[str, socket.socket] = {}
+    for part in (text or "").split(","):
+        name, separator, number = part.partition("=")
+        if part and not (separator and number.isdigit()):
+            raise ValueError(f"SHMASTRA_LISTEN_FDS holds {part!r}; it looks like tcp=3,sandbox=4.")
+        if part:
+            found[name] = socket.socket(fileno=int(number))
+    return found
+
+
+def own_sockets(settings: Settings) -> dict[str, socket.socket]:
+    """Bind the sockets of a process that no supervisor started.
+
+    Raises:
+        OSError: the port is taken, or the folder cannot be written.
+    """
+    tcp = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    tcp.bind((settings.host, settings.port))
+    settings.run.mkdir(parents=True, exist_ok=True)
+    return {"tcp": tcp} | {name: _unix(settings, name) for name in ("sandbox", "admin")}
+
+
+def _unix(settings: Settings, name: str) -> socket.socket:
+    path = settings.run / f"{name}.sock"
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        bound.bind(str(path))
+    finally:
+        os.umask(before)
+    return bound
+
+
+async def run_web(settings: Settings, dsn: str) -> None:
+    """Serve browsers, sandboxes and the command line until told to stop."""
+    sockets = inherited_sockets(os.environ.get("SHMASTRA_LISTEN_FDS")) or own_sockets(settings)
+    cloud = await build(settings, dsn)
+    apps = {"tcp": cloud.public, "sandbox": cloud.sandbox, "admin": cloud.admin}
+    servers = [(_server(apps[name]), bound) for name, bound in sockets.items()]
+
+    def stop() -> None:
+        for server, _ in servers:
+            server.should_exit = True
+
+    tasks = [asyncio.create_task(work) for work in cloud.background]
+    try:
+        with _signals(stop):
+            await _until_one_ends(tasks, [server.serve([bound]) for server, bound in servers], stop)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await cloud.aclose()
+
+
+def _server(app: Any) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=BoundedHttpProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    )
+
+
+async def _until_one_ends(
+    tasks: list[asyncio.Task[None]], serving: list[Coroutine[Any, Any, None]], stop: Any
+) -> None:
+    """Wait for the servers; a background task that ends has failed, and ends the process."""
+    servers = asyncio.gather(*serving)
+    waited: list[asyncio.Future[Any]] = [servers, *tasks]
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    stop()
+    await servers
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
+async def run_worker(settings: Settings, dsn: str) -> None:
+    """Move workspaces until told to stop."""
+    vault = load_vault(settings)
+    pool = await open_pool(dsn)
+    engine = Engine(settings)
+    try:
+        await check_master_key(pool, vault)
+        users, store = Users(pool, vault), Workspaces(pool, vault)
+        reconciler = Reconciler(store, engine, users.virtual_key, settings.gateway_url, settings.template)
+        notifications = Notifications(dsn, {"sandbox": reconciler.wake}, reconciler.wake)
+        work = asyncio.gather(notifications.run(), reconciler.run())
+        with _signals(work.cancel), contextlib.suppress(asyncio.CancelledError):
+            await work
+    finally:
+        await engine.aclose()
+        await pool.close()
+
+
+@contextlib.contextmanager
+def _signals(stop: Any) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

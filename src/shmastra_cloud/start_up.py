@@ -1,0 +1,84 @@
+"""What `shmastra up` brings up, out of the settings: the plan for the supervisor."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sandboxd.base_template import build_base
+from sandboxd.errors import EngineError
+from shmastra_cloud.database import check_master_key, migrate, open_pool
+from shmastra_cloud.identity import Users, make_link
+from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.supervisor import UpPlan
+from shmastra_cloud.templates import BuildFailed, build, is_built, studio_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from shmastra_cloud.settings import Settings
+
+ADMIN = "admin@localhost"
+ENGINE_VARIABLES = ("SHMASTRA_SANDBOX_",)
+
+
+def ensure_template(data: Path, say: Callable[[str], None]) -> None:
+    """Build what is missing of the base template, the template and Studio's bundle.
+
+    Raises:
+        BuildFailed: a step failed.
+    """
+    templates, cache = data / "engine" / "templates", data / "cache"
+    fresh = not is_built(templates)
+    try:
+        build_base(templates, say)
+    except EngineError as error:
+        raise BuildFailed(str(error)) from error
+    build(templates, cache, say)
+    if fresh or not (data / "studio" / "index.html").exists():
+        studio_bundle(cache, data / "studio")
+
+
+def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
+    """Return the plan; ``say`` takes the ready line and the one-time link."""
+    data = settings.data.resolve()
+
+    async def prepare(dsn: str) -> None:
+        pool = await open_pool(dsn)
+        try:
+            await migrate(pool)
+            await check_master_key(pool, load_vault(settings))
+        finally:
+            await pool.close()
+
+    async def on_ready(dsn: str) -> None:
+        say(f"Shmastra Cloud is ready: {settings.public_url}")
+        pool = await open_pool(dsn)
+        try:
+            users = Users(pool, load_vault(settings))
+            if not await users.admin_has_signed_in():
+                token, _ = await make_link(pool, await users.invite(ADMIN, admin=True))
+                say(f"Sign in once as admin: {settings.public_url}/login/link/{token}")
+        finally:
+            await pool.close()
+
+    def build_template() -> None:
+        ensure_template(data, say)
+
+    return UpPlan(
+        build=build_template,
+        data=data,
+        host=settings.host,
+        port=settings.port,
+        public_url=settings.public_url,
+        environ={**os.environ, "SHMASTRA_DATA": str(data)},
+        prepare=prepare,
+        on_ready=on_ready,
+        database_url=settings.database_url.get_secret_value() if settings.database_url else None,
+        demo_model=settings.demo_wanted(os.environ),
+        engine=settings.local_engine and settings.engine_url is None,
+        engine_environ={
+            name: value for name, value in os.environ.items() if name.startswith(ENGINE_VARIABLES)
+        },
+    )

@@ -1,0 +1,153 @@
+"""A stand-in for LLM providers over a real socket; held against their official SDKs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+WORDS = ["Hello", " from", " the", " stand-in", "."]
+TEXT = "".join(WORDS)
+REAL_KEY = "sk-real-0123456789"
+
+
+@dataclass
+class Provider:
+    """Answers who has the real key; remembers what it was asked."""
+
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        raw, more = b"", True
+        while more:
+            message = await receive()
+            raw += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        body = json.loads(raw) if raw else {}
+        self.asked.append(
+            {"path": scope["path"], "query": scope["query_string"], "headers": headers, "body": body}
+        )
+        keys = {headers.get("authorization"), headers.get("x-api-key"), headers.get("x-goog-api-key")} - {
+            None
+        }
+        if keys not in ({REAL_KEY}, {f"Bearer {REAL_KEY}"}):
+            await _send(send, 401, [json.dumps({"error": {"message": f"Incorrect API key: {keys}"}})])
+        else:
+            await self.answer(scope["path"], body, receive, send)
+
+    async def answer(self, path: str, body: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer in the format that the path asks for."""
+        if path == "/v1/chat/completions":
+            await _send(send, 200, _chat(body), stream=bool(body.get("stream")))
+        elif path == "/v1/messages":
+            await _send(send, 200, _messages(body), stream=bool(body.get("stream")))
+        elif ":streamGenerateContent" in path:
+            pieces = [f"data: {json.dumps(_google(word, at))}\n\n" for at, word in enumerate(WORDS)]
+            await _send(send, 200, pieces, stream=True)
+        elif ":generateContent" in path:
+            await _send(send, 200, [json.dumps(_google(TEXT, 4))])
+        elif path.endswith("/models"):
+            await _send(send, 200, [json.dumps({"object": "list", "data": []})])
+        else:
+            await _send(send, 404, [json.dumps({"error": {"message": "no such route"}})])
+
+
+class Silent(Provider):
+    """Takes a request and never answers."""
+
+    async def answer(self, path: str, body: dict[str, Any], receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        self.gone.set()
+
+
+class Endless(Provider):
+    """Streams without end; knows when it is left."""
+
+    async def answer(self, path: str, body: dict[str, Any], receive: Any, send: Any) -> None:
+        left = asyncio.ensure_future(_left(receive))
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        piece = f"data: {json.dumps(_chunk({'content': 'more '}, None))}\n\n".encode()
+        while not left.done():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0.01)
+        self.gone.set()
+
+
+class Leads(Provider):
+    """Answers with a redirect."""
+
+    async def answer(self, path: str, body: dict[str, Any], receive: Any, send: Any) -> None:
+        headers = [(b"location", b"http://169.254.169.254/"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 302, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _left(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _send(send: Any, status: int, pieces: list[str], *, stream: bool = False) -> None:
+    kind = b"text/event-stream" if stream else b"application/json"
+    headers = [(b"content-type", kind), (b"set-cookie", b"evil=1")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    for piece in pieces:
+        await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _chunk(delta: dict[str, str], reason: str | None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+
+def _chat(body: dict[str, Any]) -> list[str]:
+    usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+    if not body.get("stream"):
+        message = {"role": "assistant", "content": TEXT}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        whole = {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        return [json.dumps({**whole, "usage": usage})]
+    chunks = [*(_chunk({"content": word}, None) for word in WORDS), _chunk({}, "stop")]
+    if (body.get("stream_options") or {}).get("include_usage"):
+        chunks.append({**_chunk({}, None), "choices": [], "usage": usage})
+    return [*(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks), "data: [DONE]\n\n"]
+
+
+def _messages(body: dict[str, Any]) -> list[str]:
+    message = {"id": "m1", "type": "message", "role": "assistant", "model": "m", "stop_sequence": None}
+    usage = {"input_tokens": 9, "output_tokens": 5}
+    if not body.get("stream"):
+        content = [{"type": "text", "text": TEXT}]
+        return [json.dumps({**message, "content": content, "stop_reason": "end_turn", "usage": usage})]
+    begun = {**message, "content": [], "stop_reason": None, "usage": {"input_tokens": 9, "output_tokens": 1}}
+    block = {"type": "text", "text": ""}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": begun},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}
+            for word in WORDS
+        ),
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": 5},
+        },
+        {"type": "message_stop"},
+    ]
+    return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
+
+
+def _google(text: str, at: int) -> dict[str, Any]:
+    content = {"role": "model", "parts": [{"text": text}]}
+    usage = {"promptTokenCount": 6, "candidatesTokenCount": at + 1, "totalTokenCount": 7 + at}
+    return {"candidates": [{"content": content, "index": 0}], "usageMetadata": usage}

@@ -1,0 +1,35 @@
+import json
+
+import pytest
+
+from shmastra_cloud.gateway.bodies import Body, inspect
+from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused
+from shmastra_cloud.gateway.routes import match
+
+CHAT = match("openai", b"/v1", "POST", b"/v1/chat/completions").route
+
+
+def test_a_stream_is_asked_for_its_usage_and_what_else_it_says_is_kept() -> None:
+    body = Body(b'{"model": "m", "stream": true, "x": [1]}', whole=True)
+    inspect(body, CHAT, b"application/json", "me")
+    asked = json.loads(body.data)
+    assert asked == {"model": "m", "stream": True, "x": [1], "stream_options": {"include_usage": True}}
+    assert (body.model, body.adds_usage) == ("m", True)
+
+
+def test_one_that_asks_itself_is_left_alone() -> None:
+    raw = b'{"stream": true, "stream_options": {"include_usage": true}}'
+    body = Body(raw, whole=True)
+    inspect(body, CHAT, b"application/json", "me")
+    assert (body.data, body.adds_usage) == (raw, False)
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'"x"', b"[" * 100_000])
+def test_rubbish_is_refused(raw: bytes) -> None:
+    with pytest.raises(RefusedRequest):
+        inspect(Body(raw, whole=True), CHAT, b"application/json", "me")
+
+
+def test_what_escapes_the_meter_is_refused() -> None:
+    with pytest.raises(RouteRefused):
+        inspect(Body(b'{"background": true}', whole=True), CHAT, b"application/json", "me")

@@ -1,0 +1,34 @@
+import pytest
+
+from shmastra_cloud.gateway.errors import RouteRefused
+from shmastra_cloud.gateway.routes import match
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/v1/v1/chat/completions"])
+def test_the_version_may_stand_there_twice(path: bytes) -> None:
+    assert match("openai", b"/v1", "POST", path).rest == b"/chat/completions"
+
+
+def test_the_model_in_googles_path_is_read() -> None:
+    found = match("google", b"/v1beta", "POST", b"/v1beta/models/gemini-2.5-pro:streamGenerateContent")
+    assert found.model == "gemini-2.5-pro"
+
+
+@pytest.mark.parametrize(
+    ("provider", "version", "method", "path"),
+    [
+        ("openai", b"/v1", "GET", b"/v1/files"),
+        ("openai", b"/v1", "DELETE", b"/v1/models/x"),
+        ("openai", b"/v1", "POST", b"/v1/fine_tuning/jobs"),
+        ("openai", b"/v1", "GET", b"/v1/responses/resp_1"),
+        ("openai", b"/v1", "GET", b"/models"),
+        ("anthropic", b"/v1", "GET", b"/v1/organizations/me"),
+        ("google", b"/v1beta", "POST", b"/v1beta/cachedContents"),
+        ("composio", b"", "GET", b"/api/v3/connected_accounts"),
+    ],
+)
+def test_what_belongs_to_the_whole_account_is_refused(
+    provider: str, version: bytes, method: str, path: bytes
+) -> None:
+    with pytest.raises(RouteRefused, match=path.decode()):
+        match(provider, version, method, path)

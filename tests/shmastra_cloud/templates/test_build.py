@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from shmastra_cloud.templates import BuildFailed, is_built, source_version, studio_bundle
+from shmastra_cloud.templates.build import SOURCE, install
+
+
+def test_the_version_changes_with_the_source_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = source_version(tmp_path)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "x").touch()
+    assert source_version(tmp_path) == first
+    (tmp_path / "a").write_text("2")
+    assert source_version(tmp_path) != first
+
+
+def test_rubbish_is_no_template(tmp_path: Path) -> None:
+    assert not is_built(tmp_path)
+    (tmp_path / "shmastra").mkdir()
+    (tmp_path / "shmastra" / "template.json").write_text("{")
+    assert not is_built(tmp_path)
+
+
+def test_a_missing_bundle_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match="template build"):
+        studio_bundle(tmp_path, tmp_path / "studio")
+
+
+def test_packages_are_installed_once_from_the_lock(tmp_path: Path) -> None:
+    target = install(SOURCE / "tools", tmp_path / "tools")
+    assert (target / "node_modules/pm2/bin/pm2").exists()
+    marker = target / "marker"
+    marker.touch()
+    install(SOURCE / "tools", target)
+    assert marker.exists()
+
+
+def test_lock_files_hold_hashes_and_name_no_host() -> None:
+    for lock in (SOURCE / "package-lock.json", SOURCE / "tools/package-lock.json"):
+        text = lock.read_text()
+        assert text.count('"integrity"') > 50
+        assert '"resolved"' not in text

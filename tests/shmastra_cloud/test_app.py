@@ -1,0 +1,109 @@
+"""The web process as a whole, in a process of its own, driven over its real sockets."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+
+@pytest.fixture
+def web(dsn: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    studio = tmp_path / "studio"
+    studio.mkdir()
+    (studio / "index.html").write_text("<html><head></head></html>")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environ = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": dsn,
+        "SHMASTRA_DATA": str(tmp_path),
+        "SHMASTRA_PORT": str(port),
+        "SHMASTRA_ENGINE_URL": "http://127.0.0.1:1",
+        "SHMASTRA_ENGINE_KEY": "e2b_test",
+        "OPENAI_API_KEY": "sk-very-real-key",
+        "E2B_CONNECTION_RETRIES": "0",
+    }
+    log = tmp_path / "web.log"
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "shmastra_cloud", "web"]
+        process = subprocess.Popen(command, env=environ, stdout=out, stderr=out)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 30
+        while not _answers(url):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield {"url": url, "data": str(tmp_path), "log": str(log), **environ}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert "sk-very-real-key" not in log.read_text()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def shmastra(web: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {"PATH": os.environ["PATH"], "SHMASTRA_DATA": web["data"]}
+    command = [sys.executable, "-m", "shmastra_cloud", *arguments]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+
+
+def test_from_the_invitation_to_the_workspace_page(web: dict[str, str]) -> None:
+    invited = shmastra(web, "user", "invite", "ann@example.com", "--json")
+    link = json.loads(invited.stdout)["url"]
+    assert shmastra(web, "user", "link", "nobody@example.com").returncode == 1
+    with httpx.Client(base_url=web["url"], headers={"origin": web["url"]}) as browser:
+        assert browser.get("/api/me").json()["code"] == "signed_out"
+        assert browser.get(link).status_code == 200
+        assert browser.post(link, headers={"origin": "https://evil.example"}).status_code == 403
+        assert browser.post(link).headers["location"] == "/workspace"
+        assert "Starting your workspace" in browser.get("/workspace").text
+        assert browser.get("/studio").headers["location"] == "/workspace?returnTo=%2Fstudio"
+        assert browser.get("/ready").json()["database"] == "ok"
+        assert browser.get("/nothing").json()["code"] == "not_found"
+        with browser.stream("GET", "/api/sandbox/events") as events:
+            lines = events.iter_lines()
+            assert next(lines) == "event: status"
+            assert json.loads(next(lines).removeprefix("data: "))["status"] == "provisioning"
+    assert "ann@example.com" in shmastra(web, "sandbox", "list").stdout
+
+
+def test_a_wrong_virtual_key_is_refused_in_the_providers_format(web: dict[str, str]) -> None:
+    url = f"{web['url']}/api/gateway/openai/v1/models"
+    answer = httpx.get(url, headers={"authorization": "Bearer vk_wrong"})
+    assert answer.status_code == 401
+    assert "message" in answer.json()["error"]
+
+
+def test_a_sandboxs_socket_serves_the_gateway_and_the_heal_route_only(web: dict[str, str]) -> None:
+    path = str(Path(web["data"]) / "run" / "sandbox.sock")
+    with httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://cloud") as sandbox:
+        assert sandbox.get("/api/gateway/catalog").status_code == 401
+        assert sandbox.post("/api/sandbox/heal", json={"status": "ready"}).status_code == 401
+        for closed in ("/", "/workspace", "/api/me", "/users", "/api/mastra/agents"):
+            assert sandbox.get(closed).status_code == 404
+
+
+def test_without_the_studio_bundle_it_refuses_to_start(dsn: str, tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn, "SHMASTRA_DATA": str(tmp_path)}
+    command = [sys.executable, "-m", "shmastra_cloud", "web"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "make up" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,57 @@
+import uuid
+
+import pytest
+
+from shmastra_cloud.database import Pool
+from shmastra_cloud.gateway import UsageRow
+from shmastra_cloud.identity import Users, key_hash
+from shmastra_cloud.metering import KeysInDatabase, usage_by, write_usage
+from shmastra_cloud.secrets_at_rest import Vault
+
+
+def row(user: uuid.UUID) -> UsageRow:
+    return UsageRow(
+        user_id=user,
+        provider="openai",
+        model="gpt-5-mini",
+        purpose="agent",
+        input_tokens=10,
+        cached_tokens=2,
+        reasoning_tokens=1,
+        output_tokens=5,
+        status=200,
+        ttfb_ms=12,
+        duration_ms=40,
+        ended="complete",
+        estimated=False,
+    )
+
+
+async def test_a_batch_written_twice_counts_once(pool: Pool, vault: Vault) -> None:
+    user = await Users(pool, vault).invite("ann@example.com")
+    batch = [row(user), row(user), row(uuid.uuid4())]
+    await write_usage(pool, batch)
+    await write_usage(pool, batch)
+    assert await pool.fetchval("select count(*) from usage_events") == 3
+    found = {line["user"]: dict(line) for line in await usage_by(pool, "user")}
+    assert found["ann@example.com"] == {
+        "user": "ann@example.com",
+        "requests": 2,
+        "input_tokens": 20,
+        "output_tokens": 10,
+        "cost_usd": None,
+    }
+    assert [line["model"] for line in await usage_by(pool, "model")] == ["gpt-5-mini"]
+    assert len(await usage_by(pool, "day")) == 1
+    with pytest.raises(KeyError):
+        await usage_by(pool, "moon")
+
+
+async def test_a_key_leads_to_its_owner(pool: Pool, vault: Vault) -> None:
+    users = Users(pool, vault)
+    user = await users.invite("ann@example.com")
+    keys = KeysInDatabase(users)
+    owner = await keys.lookup(key_hash(await users.virtual_key(user)))
+    assert owner is not None
+    assert owner.user_id == user
+    assert await keys.lookup(b"x" * 32) is None
