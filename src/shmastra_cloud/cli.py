@@ -184,7 +184,8 @@ def _settings() -> Settings:
         return load_settings()
     except ValidationError as error:
         first = error.errors()[0]
-        raise Failed(f"{first['loc'][0]}: {first['msg']}.") from error
+        where = "".join(f"{name}: " for name in first["loc"])
+        raise Failed(f"{where}{first['msg'].removeprefix('Value error, ')}.") from error
 
 
 def _dsn(settings: Settings) -> str:

@@ -62,7 +62,14 @@ def own_sockets(settings: Settings) -> dict[str, socket.socket]:
     """
     tcp = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    tcp.bind((settings.host, settings.port))
+    try:
+        tcp.bind((settings.host, settings.port))
+    except OSError as error:
+        tcp.close()
+        raise OSError(
+            f"Port {settings.port} of {settings.host} cannot be used ({error.strerror}). "
+            "Set SHMASTRA_PORT to another one."
+        ) from error
     settings.run.mkdir(parents=True, exist_ok=True)
     return {"tcp": tcp} | {name: _unix(settings, name) for name in ("sandbox", "admin")}
 
