@@ -25,6 +25,7 @@ from shmastra_cloud.workspaces.errors import (
     UnknownWorkspace,
     WorkspaceError,
 )
+from shmastra_cloud.workspaces.pause import pause_all
 from shmastra_cloud.workspaces.reconciler import Reconciler
 from shmastra_cloud.workspaces.relay import MastraRelay
 from shmastra_cloud.workspaces.resume import Resumer
@@ -53,5 +54,6 @@ __all__ = [
     "WorkspaceParts",
     "Workspaces",
     "heal_router",
+    "pause_all",
     "router",
 ]

@@ -94,6 +94,11 @@ class Workspaces:
             raise UnknownWorkspace("This user has no workspace yet.")
         return found
 
+    async def ready(self) -> list[Workspace]:
+        """Return every workspace whose sandbox is ready."""
+        rows = await self._pool.fetch(f"select {_COLUMNS} from sandboxes s where status = 'ready'")  # noqa: S608
+        return [self._read(row) for row in rows]
+
     async def events(self, workspace_id: UUID, limit: int = 20) -> list[Row]:
         """Return the latest changes, newest first."""
         return await self._pool.fetch(
