@@ -60,12 +60,17 @@ def up(
 ) -> None:
     """Start everything on this machine and watch over it until Ctrl-C."""
     from shmastra_cloud.start_up import plan_up
-    from shmastra_cloud.supervisor import run_up
+    from shmastra_cloud.supervisor import SERVICE, account, run_up, settle
 
     chosen = {"SHMASTRA_HOST": host, "SHMASTRA_PORT": port, "SHMASTRA_DATA": data}
     os.environ.update({name: str(value) for name, value in chosen.items() if value is not None})
     settings = _settings()
-    asyncio.run(run_up(plan_up(settings, typer.echo), lambda text: typer.echo(f"shmastra: {text}")))
+
+    def tell(text: str) -> None:
+        typer.echo(f"shmastra: {text}")
+
+    settings = settings.model_copy(update={"data": settle(settings.data, account(SERVICE), tell)})
+    asyncio.run(run_up(plan_up(settings, typer.echo), tell))
 
 
 @app.command()
