@@ -12,7 +12,9 @@ import logging
 import os
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -20,6 +22,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
+from httprelay import Timeouts, safe_path
 from shmastra_cloud import admin, studio, workspaces
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
@@ -28,7 +31,7 @@ from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.web_context import WebContext, header_map, is_same_origin
+from shmastra_cloud.web_context import WebContext, header_map, is_foreign, is_same_origin
 from shmastra_cloud.workspaces import (
     Activity,
     Dial,
@@ -41,7 +44,7 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 
     from starlette.requests import Request
 
@@ -56,6 +59,8 @@ log = logging.getLogger(__name__)
 
 GATEWAY = "/api/gateway/"
 MASTRA = "/api/mastra/"
+PROBES = ("/health", "/ready", "/metrics")
+KNOWN_HOSTS = 64
 
 
 @dataclass
@@ -98,7 +103,13 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
-    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    gateway = Gateway(
+        providers,
+        keys,
+        usage,
+        lambda user: activity.note(user, "a model call"),
+        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+    )
     parts = WorkspaceParts(
         store,
         watch,
@@ -128,7 +139,10 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     commands = _control(admin.router)
     commands.state.admin = admin.AdminParts(settings, pool, users, store)
     return Cloud(
-        public=_Dispatch({GATEWAY: gateway, MASTRA: relay}, _SameOrigin(pages, settings.public_url)),
+        public=_OwnHost(
+            _Dispatch({GATEWAY: gateway, MASTRA: relay}, _SameOrigin(pages, settings.public_url)),
+            (settings.public_url, settings.gateway_url),
+        ),
         sandbox=_Dispatch({GATEWAY: gateway}, healing),
         admin=commands,
         background=[notifications.run(), usage.run(), activity.run()],
@@ -151,21 +165,70 @@ class _Dispatch:
         return await self._rest(scope, receive, send)
 
 
+class _OwnHost:
+    """Refuses a request under a name that is not the cloud's, such as one that was re-bound to its address.
+
+    An address instead of a name cannot be re-bound. Probes ask under whatever name they have.
+    """
+
+    def __init__(self, app: Asgi, urls: Iterable[str]) -> None:
+        self._app = app
+        self._names = {urlsplit(url).hostname for url in urls} | {"localhost"}
+        self._known: set[bytes] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in PROBES:
+            host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+            if host not in self._known and not self._is_ours(host):
+                text = "The cloud has another name; set SHMASTRA_PUBLIC_URL to the address that browsers use."
+                return await _send_json(send, 421, {"error": text, "code": "wrong_host"})
+        return await self._app(scope, receive, send)
+
+    def _is_ours(self, host: bytes) -> bool:
+        name = urlsplit("//" + host.decode("latin-1").lower()).hostname
+        ours = name in self._names or _is_address(name or "")
+        if ours and len(self._known) < KNOWN_HOSTS:
+            self._known.add(host)
+        return ours
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 class _SameOrigin:
-    """Refuses a change that no page of this origin asked for; the healer's route knows no cookie."""
+    """Refuses what no page of this origin asked for, and paths that could be read in two ways.
+
+    The healer's route knows no cookie.
+    """
 
     def __init__(self, app: Asgi, public_url: str) -> None:
         self._app, self._public_url = app, public_url
 
-    def _allowed(self, scope: Scope) -> bool:
+    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        if not safe_path(scope["raw_path"]):
+            return 400, "bad_path", "This path could be read in two ways."
         if scope["path"] == "/api/sandbox/heal":
-            return True
-        return is_same_origin(scope["method"], header_map(scope["headers"]), self._public_url)
+            return None
+        headers = header_map(scope["headers"])
+        allowed = is_same_origin(scope["method"], headers, self._public_url)
+        if scope["path"].startswith("/api/"):
+            allowed = allowed and not is_foreign(headers, self._public_url)
+        return (
+            None
+            if allowed
+            else (403, "cross_origin", "This request does not come from a page of this cloud.")
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._allowed(scope):
-            text = "This request does not come from a page of this cloud."
-            return await _send_json(send, 403, {"error": text, "code": "cross_origin"})
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is not None:
+            status, code, text = refusal
+            return await _send_json(send, status, {"error": text, "code": code})
         return await self._app(scope, receive, send)
 
 

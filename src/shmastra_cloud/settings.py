@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     own_engine_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_ENGINE_KEY")
     template: str = Field("shmastra", validation_alias="SHMASTRA_TEMPLATE")
     idle_seconds: int = Field(600, ge=5, validation_alias="SHMASTRA_IDLE_SECONDS")
+    provider_seconds: float = Field(290.0, gt=0, validation_alias="SHMASTRA_PROVIDER_SECONDS")
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
     egress_allow: str = Field(
