@@ -29,6 +29,7 @@ from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_fro
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.model_note import model_note
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.web_context import WebContext, header_map, is_foreign, is_same_origin
 from shmastra_cloud.workspaces import (
@@ -115,7 +116,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         resumer,
         activity,
         partial(_key_owner, users),
-        demo=any(provider.configured for name, provider in providers.items() if name == "demo"),
+        note=model_note(providers),
     )
     relay = MastraRelay(
         settings=settings,
@@ -126,7 +127,9 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         dial=Dial(settings),
         pool=upstreams,
     )
-    studio_parts = studio.StudioParts(bundle, partial(_is_ready, watch), partial(_opened, activity))
+    studio_parts = studio.StudioParts(
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+    )
     pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
