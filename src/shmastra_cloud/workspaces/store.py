@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shmastra_cloud.database import Pool, Row
     from shmastra_cloud.secrets_at_rest import Vault
 
-LEASE = dt.timedelta(seconds=15)
+LEASE = dt.timedelta(seconds=10)
 HEALING_SECONDS = 180
 PURPOSE_MASTRA = "sandboxes.mastra_token"
 PURPOSE_TRAFFIC = "sandboxes.traffic_token"
