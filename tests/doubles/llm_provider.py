@@ -22,7 +22,7 @@ _FIXED = {
 
 @dataclass
 class Provider:
-    """Answers who has the real key, with ``rest`` seconds after each piece of a stream; remembers requests."""
+    """Answers who has the real key, ``rest`` seconds after each piece of a stream; remembers requests."""
 
     rest: float = 0
     asked: list[dict[str, Any]] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,9 +16,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 from e2b import Sandbox
 from tests.support import cache
@@ -210,6 +213,19 @@ class RunningCloud:
         wait_until(there, seconds, f"the status {status}", told)
         return told
 
+    def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Ask the embedded database; in a thread, since a browser's loop may be running in this one."""
+
+        async def fetch() -> list[asyncpg.Record]:
+            connection = await asyncpg.connect(self.dsn, timeout=10)
+            try:
+                return await connection.fetch(query, *arguments)
+            finally:
+                await connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: asyncio.run(fetch())).result(30)
+
     def sandbox(self, email: str) -> Sandbox:
         """Return the user's sandbox through the E2B SDK, to run commands inside."""
         return Sandbox.connect(self.json("sandbox", "show", email)["sandbox_id"], **self.engine)
@@ -255,8 +271,9 @@ class RunningCloud:
         ready.set()
 
     def _joined(self) -> None:
-        if self._reader is not None:
+        if self._reader is not None and self.process is not None and self.process.stdout is not None:
             self._reader.join(5)
+            self.process.stdout.close()
 
     def _is_ours(self, words: str, folder: Path) -> bool:
         return str(self.data) in words or f"SHMASTRA_DATA={self.data}\0" in _read(folder / "environ") + "\0"
