@@ -1,4 +1,4 @@
-"""A real web process between raw sockets: clients that normalise nothing, upstreams that record every byte."""
+"""A real web process between raw sockets: clients that normalise nothing, upstreams that record all."""
 
 from __future__ import annotations
 
