@@ -40,7 +40,7 @@ def shared_cloud(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def cloud(shared_cloud: Cloud) -> Iterator[Cloud]:
-    """Give that process, with upstreams that have seen nothing yet, and see that it still lives afterwards."""
+    """Give that process, with upstreams that have seen nothing yet; see that it still lives after."""
     shared_cloud.provider.reset()
     shared_cloud.engine.reset()
     yield shared_cloud
