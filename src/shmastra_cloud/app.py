@@ -10,12 +10,14 @@ import asyncio
 import json
 import logging
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -29,9 +31,12 @@ from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.web_context import WebContext, header_map, is_same_origin
 from shmastra_cloud.workspaces import (
+    Access,
     Activity,
+    Awake,
     Dial,
     Engine,
+    Lifecycle,
     MastraRelay,
     Resumer,
     Watch,
@@ -40,10 +45,12 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 
     from starlette.requests import Request
 
+    from shmastra_cloud.database import Pool
+    from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
 
     Scope = MutableMapping[str, Any]
@@ -59,11 +66,9 @@ MASTRA = "/api/mastra/"
 
 @dataclass
 class Cloud:
-    """One web process: its applications, its background tasks, and how they are closed."""
+    """One web process: its applications by the socket they are served on, its tasks, how it is closed."""
 
-    public: Asgi
-    sandbox: Asgi
-    admin: Asgi
+    apps: dict[str, Asgi]
     background: list[Coroutine[Any, Any, None]]
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -90,7 +95,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(users), listening=lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
     notifications.subscribe(
         {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
         partial(_forget_all, sessions, keys, watch),
@@ -123,13 +128,75 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
     commands = _control(admin.router)
-    commands.state.admin = admin.AdminParts(settings, pool, users, store)
+    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
+    public = _Dispatch({GATEWAY: gateway, MASTRA: relay}, _SameOrigin(pages, settings.public_url))
     return Cloud(
-        public=_Dispatch({GATEWAY: gateway, MASTRA: relay}, _SameOrigin(pages, settings.public_url)),
-        sandbox=_Dispatch({GATEWAY: gateway}, healing),
-        admin=commands,
+        apps={"tcp": public, "sandbox": _Dispatch({GATEWAY: gateway}, healing), "admin": commands},
         background=[notifications.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+    )
+
+
+async def build_gateway(settings: Settings, dsn: str) -> Cloud:
+    """Put a process together that serves the gateway and nothing else; it needs no master key and no engine.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        BadConfiguration: a provider's setting is unusable.
+    """
+    providers = providers_from_env(os.environ)
+    pool = await open_pool(dsn)
+    notifications = Notifications(dsn, {}, lambda: None)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
+    usage = BatchWriter(partial(write_usage, pool))
+    activity = Activity(Awake(pool), settings.idle_seconds)
+    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    pages = _control()
+    pages.add_api_route("/ready", partial(_ready, pool))
+    return Cloud(
+        apps={"tcp": _Dispatch({GATEWAY: gateway}, pages)},
+        background=[notifications.run(), usage.run(), activity.run()],
+        closing=[pool.close, usage.aclose, gateway.aclose],
+    )
+
+
+@asynccontextmanager
+async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
+    """Give the admin's routes to a command whose machine runs no cloud, but whose database can be reached.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        MasterKeyError: the master key cannot be had.
+    """
+    vault = load_vault(settings)
+    pool = await open_pool(dsn, patience=5)
+    engine = Engine(settings)
+    try:
+        await check_master_key(pool, vault)
+        commands = _control(admin.router)
+        commands.state.admin = admin_parts(
+            settings, pool, vault, engine, Resumer(Workspaces(pool, vault), engine)
+        )
+        yield commands
+    finally:
+        await engine.aclose()
+        await pool.close()
+
+
+def admin_parts(
+    settings: Settings, pool: Pool, vault: Vault, engine: Engine, resumer: Resumer
+) -> admin.AdminParts:
+    """Return what the admin's routes need."""
+    store = Workspaces(pool, vault)
+    return admin.AdminParts(
+        settings=settings,
+        pool=pool,
+        users=Users(pool, vault),
+        store=store,
+        engine=engine,
+        lifecycle=Lifecycle(store, engine, resumer),
+        access=Access(store, engine, resumer, settings.idle_seconds),
     )
 
 
@@ -178,6 +245,7 @@ def _control(*routers: Any) -> FastAPI:
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
+    app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(asyncio.TimeoutError, _away)
     app.add_exception_handler(OSError, _away)
     app.add_api_route("/health", _health)
@@ -203,6 +271,13 @@ async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(detail, dict):
         detail = {"error": str(detail), "code": "not_found" if status == 404 else "refused"}
     return JSONResponse(detail, status)
+
+
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    """Name what is wrong with a request, without repeating what was sent."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems[:3])
+    return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 422)
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:
