@@ -15,14 +15,14 @@ __all__ = ["daemon"]
 
 
 @pytest.fixture
-async def ann(daemon: Daemon, pool: Pool, vault: Vault) -> AsyncIterator[House]:  # noqa: F811
+async def ann(daemon: Daemon, pool: Pool, vault: Vault) -> AsyncIterator[House]:
     made = await house(daemon, pool, vault)
     yield made
     made.sandbox.kill()
 
 
 @pytest.fixture
-def web(dsn: str, tmp_path: Path, daemon: Daemon) -> Iterator[Web]:  # noqa: F811
+def web(dsn: str, tmp_path: Path, daemon: Daemon) -> Iterator[Web]:
     environ = {"DATABASE_URL": dsn, "SHMASTRA_MASTER_KEY": MASTER_KEY, **engine_environment(daemon)}
     with web_process(tmp_path, **environ) as running:
         yield running
