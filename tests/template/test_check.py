@@ -157,7 +157,7 @@ def _end_trials(copy: Path) -> None:
     """End the process that loaded the killed check's copy; its own watchdog would do that later."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(folder / "cwd").startswith(str(copy)):
+            if (folder / "cwd").readlink().is_relative_to(copy):
                 os.kill(int(folder.name), signal.SIGKILL)
         except OSError:
             continue
