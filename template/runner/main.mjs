@@ -16,13 +16,14 @@ import { Watch } from './watch.mjs';
 const CHECK_MS = (LOAD_SECONDS + 10) * 1000;
 const LOAD_MS = (LOAD_SECONDS + 5) * 1000;
 const STOP_MS = 5_000; // below pm2's kill_timeout
+const MAX_OUTDATED = 3; // checks in a row of code that changed meanwhile: something writes under src/ all the time
 const QUIET = '--disable-warning=ExperimentalWarning';
 const here = dirname(fileURLToPath(import.meta.url));
 const project = process.env.SHMASTRA_PROJECT ?? process.cwd();
 const environment = environ(project);
 const { isFirst, storage, told: file } = settle(project);
 const told = new Told(file);
-let server, checker, used, rejected, looking = false, again = false, stopping = false;
+let server, checker, used, rejected, outdated = 0, looking = false, again = false, stopping = false;
 
 function env() {
   return {
@@ -48,8 +49,9 @@ async function start() {
   clearTimeout(limit);
   if (ok || signal) return void ended.then(({ code, signal }) => crashed(child, code, signal));
   await ended;
-  if (stopping) return;
+  if (stopping || child.isStopped) return;
   server = null;
+  rejected = used;
   told.reject(errors, { state: 'broken', pid: null });
   console.error('[runner] the code does not load; waiting for it to change');
 }
@@ -90,7 +92,7 @@ function check() {
 
 /** Compare the code with what is used, and use it where it is another and loads. */
 async function look(polled = false) {
-  if (looking) return void (again = true);
+  if (looking) return void (again ||= !polled); // the next poll comes anyway
   looking = true;
   try {
     do {
@@ -107,12 +109,14 @@ async function use(present, polled) {
   if (stopping || (polled && present === rejected)) return;
   if (present === used && told.state !== 'broken') return told.accept();
   const { ok, errors } = await check();
-  if (stopping || again) return; // where it changed meanwhile, it is looked at again
+  if (stopping) return;
+  if (fingerprint(project) !== present && ++outdated < MAX_OUTDATED) return void (again = true);
+  outdated = 0;
   rejected = ok ? undefined : present;
   if (!ok) return told.reject(errors);
   told.tell({ state: server ? 'reloading' : 'starting' });
   await stop(server);
-  await start();
+  if (!stopping) await start();
 }
 
 /** End a server that outlived its runner, so that it holds neither the port nor the databases. */

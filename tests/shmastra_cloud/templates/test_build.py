@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from shmastra_cloud.templates import BuildFailed, is_built, source_version, studio_bundle
-from shmastra_cloud.templates.build import SOURCE, install
+from shmastra_cloud.templates.build import SOURCE, _warm, install
 
 
 def test_the_version_changes_with_the_source_and_nothing_else(tmp_path: Path) -> None:
@@ -30,7 +30,8 @@ def test_a_missing_bundle_names_the_command(tmp_path: Path) -> None:
 
 def test_packages_are_installed_once_from_the_lock(tmp_path: Path) -> None:
     target = install(SOURCE / "tools", tmp_path / "tools")
-    assert (target / "node_modules/pm2/bin/pm2").exists()
+    for program in ("pm2/bin/pm2", "pnpm/bin/pnpm.cjs"):
+        assert (target / "node_modules" / program).exists()
     marker = target / "marker"
     marker.touch()
     install(SOURCE / "tools", target)
@@ -42,3 +43,10 @@ def test_lock_files_hold_hashes_and_name_no_host() -> None:
         text = lock.read_text()
         assert text.count('"integrity"') > 50
         assert '"resolved"' not in text
+
+
+def test_a_template_that_cannot_be_warmed_is_still_one(tmp_path: Path) -> None:
+    said: list[str] = []
+    _warm(tmp_path, said.append)
+    (line,) = said
+    assert line.startswith("sandboxes will start slower than they could: unshare failed")
