@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -10,13 +11,14 @@ import anyio
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.requests import ClientDisconnect
 
 from shmastra_cloud.admin.parts import AdminParts, Parts, answered, find
 from shmastra_cloud.frames import MEDIA_TYPE, Kind, frame
 from shmastra_cloud.workspaces import WorkspaceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from uuid import UUID
 
 log = logging.getLogger(__name__)
@@ -54,8 +56,15 @@ async def feed(here: Parts, name: str, pid: int, request: Request) -> Response:
     user_id = await find(here, name)
     with answered():
         async with here.access.held(user_id, "sandbox exec") as inside:
-            await inside.feed(pid, request.stream())
+            await inside.feed(pid, _until_gone(request))
     return Response(status_code=204)
+
+
+async def _until_gone(request: Request) -> AsyncIterator[bytes]:
+    """Yield what a client sends; one that goes away in the middle has sent all it will."""
+    with contextlib.suppress(ClientDisconnect):
+        async for piece in request.stream():
+            yield piece
 
 
 @router.get("/sandboxes/{name}/logs/{process}")
