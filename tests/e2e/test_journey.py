@@ -19,6 +19,7 @@ pytestmark = pytest.mark.journey
 
 EMAIL = "admin@localhost"
 QUESTION = "Please greet me"
+USAGE = "select * from usage_events join users on users.id = user_id where email = $1"
 PREFIXES = [TEXT[: TEXT.index(word) + len(word)] for word in ("Hello", " from", " the", " stand-in", ".")]
 WATCH_STAGES = """
 addEventListener("DOMContentLoaded", () => {
@@ -161,13 +162,13 @@ def test_the_console_stayed_clean_and_nothing_left_the_origin(journey: Journey) 
 
 def test_the_call_was_counted(journey: Journey, cloud: RunningCloud, provider: Served) -> None:
     (used,) = cloud.json("usage", "--by", "model")
-    assert (used["model"], used["requests"]) == ("gpt-5-mini", 1)
-    assert (used["input_tokens"], used["output_tokens"]) == (8, 5)
-    (row,) = cloud.rows("select email, usage_events.* from usage_events join users on users.id = user_id")
-    assert row["email"] == EMAIL
+    assert used["model"] == "gpt-5-mini"
+    (mine,) = (row for row in cloud.json("usage", "--by", "user") if row["user"] == EMAIL)
+    assert (mine["requests"], mine["input_tokens"], mine["output_tokens"]) == (1, 8, 5)
+    (row,) = cloud.rows(USAGE, EMAIL)
     assert (row["provider"], row["status"], row["ended"]) == ("openai", 200, "complete")
     assert row["duration_ms"] >= 250
-    (asked,) = provider.app.asked
+    (asked,) = (one for one in provider.app.asked if QUESTION in str(one["body"]))
     assert asked["path"] == "/v1/responses"
     assert asked["headers"]["authorization"] == f"Bearer {REAL_KEY}"
 
