@@ -7,22 +7,21 @@ Three applications share one set of parts: ``public`` for browsers, ``sandbox`` 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
-from httprelay import Timeouts, safe_path
+from httprelay import Timeouts
 from shmastra_cloud import admin, studio, workspaces
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
@@ -30,12 +29,16 @@ from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.web_context import WebContext, header_map, is_foreign, is_same_origin
+from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.workspaces import (
+    Access,
     Activity,
+    Awake,
     Dial,
     Engine,
+    Lifecycle,
     MastraRelay,
     Resumer,
     Watch,
@@ -44,10 +47,12 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 
     from starlette.requests import Request
 
+    from shmastra_cloud.database import Pool
+    from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
 
     Scope = MutableMapping[str, Any]
@@ -59,17 +64,13 @@ log = logging.getLogger(__name__)
 
 GATEWAY = "/api/gateway/"
 MASTRA = "/api/mastra/"
-PROBES = ("/health", "/ready", "/metrics")
-KNOWN_HOSTS = 64
 
 
 @dataclass
 class Cloud:
-    """One web process: its applications, its background tasks, and how they are closed."""
+    """One web process: its applications by the socket they are served on, its tasks, how it is closed."""
 
-    public: Asgi
-    sandbox: Asgi
-    admin: Asgi
+    apps: dict[str, Asgi]
     background: list[Coroutine[Any, Any, None]]
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -96,7 +97,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(users), listening=lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
     notifications.subscribe(
         {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
         partial(_forget_all, sessions, keys, watch),
@@ -137,16 +138,79 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
     commands = _control(admin.router)
-    commands.state.admin = admin.AdminParts(settings, pool, users, store)
+    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
+    public = _Dispatch({GATEWAY: gateway, MASTRA: relay}, SameOrigin(SmallBodies(pages), settings.public_url))
     return Cloud(
-        public=_OwnHost(
-            _Dispatch({GATEWAY: gateway, MASTRA: relay}, _SameOrigin(pages, settings.public_url)),
-            (settings.public_url, settings.gateway_url),
-        ),
-        sandbox=_Dispatch({GATEWAY: gateway}, healing),
-        admin=commands,
+        apps={
+            "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
+            "sandbox": _Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "admin": commands,
+        },
         background=[notifications.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+    )
+
+
+async def build_gateway(settings: Settings, dsn: str) -> Cloud:
+    """Put a process together that serves the gateway and nothing else; it needs no master key and no engine.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        BadConfiguration: a provider's setting is unusable.
+    """
+    providers = providers_from_env(os.environ)
+    pool = await open_pool(dsn)
+    notifications = Notifications(dsn, {}, lambda: None)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
+    usage = BatchWriter(partial(write_usage, pool))
+    activity = Activity(Awake(pool), settings.idle_seconds)
+    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    pages = _control()
+    pages.add_api_route("/ready", partial(_ready, pool))
+    return Cloud(
+        apps={"tcp": _Dispatch({GATEWAY: gateway}, pages)},
+        background=[notifications.run(), usage.run(), activity.run()],
+        closing=[pool.close, usage.aclose, gateway.aclose],
+    )
+
+
+@asynccontextmanager
+async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
+    """Give the admin's routes to a command whose machine runs no cloud, but whose database can be reached.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        MasterKeyError: the master key cannot be had.
+    """
+    vault = load_vault(settings)
+    pool = await open_pool(dsn, patience=5)
+    engine = Engine(settings)
+    try:
+        await check_master_key(pool, vault)
+        commands = _control(admin.router)
+        commands.state.admin = admin_parts(
+            settings, pool, vault, engine, Resumer(Workspaces(pool, vault), engine)
+        )
+        yield commands
+    finally:
+        await engine.aclose()
+        await pool.close()
+
+
+def admin_parts(
+    settings: Settings, pool: Pool, vault: Vault, engine: Engine, resumer: Resumer
+) -> admin.AdminParts:
+    """Return what the admin's routes need."""
+    store = Workspaces(pool, vault)
+    return admin.AdminParts(
+        settings=settings,
+        pool=pool,
+        users=Users(pool, vault),
+        store=store,
+        engine=engine,
+        lifecycle=Lifecycle(store, engine, resumer),
+        access=Access(store, engine, resumer, settings.idle_seconds),
     )
 
 
@@ -165,85 +229,12 @@ class _Dispatch:
         return await self._rest(scope, receive, send)
 
 
-class _OwnHost:
-    """Refuses a request under a name that is not the cloud's, such as one that was re-bound to its address.
-
-    An address instead of a name cannot be re-bound. Probes ask under whatever name they have.
-    """
-
-    def __init__(self, app: Asgi, urls: Iterable[str]) -> None:
-        self._app = app
-        self._names = {urlsplit(url).hostname for url in urls} | {"localhost"}
-        self._known: set[bytes] = set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in PROBES:
-            host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-            if host not in self._known and not self._is_ours(host):
-                text = "The cloud has another name; set SHMASTRA_PUBLIC_URL to the address that browsers use."
-                return await _send_json(send, 421, {"error": text, "code": "wrong_host"})
-        return await self._app(scope, receive, send)
-
-    def _is_ours(self, host: bytes) -> bool:
-        name = urlsplit("//" + host.decode("latin-1").lower()).hostname
-        ours = name in self._names or _is_address(name or "")
-        if ours and len(self._known) < KNOWN_HOSTS:
-            self._known.add(host)
-        return ours
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-class _SameOrigin:
-    """Refuses what no page of this origin asked for, and paths that could be read in two ways.
-
-    The healer's route knows no cookie.
-    """
-
-    def __init__(self, app: Asgi, public_url: str) -> None:
-        self._app, self._public_url = app, public_url
-
-    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
-        if not safe_path(scope["raw_path"]):
-            return 400, "bad_path", "This path could be read in two ways."
-        if scope["path"] == "/api/sandbox/heal":
-            return None
-        headers = header_map(scope["headers"])
-        allowed = is_same_origin(scope["method"], headers, self._public_url)
-        if scope["path"].startswith("/api/"):
-            allowed = allowed and not is_foreign(headers, self._public_url)
-        return (
-            None
-            if allowed
-            else (403, "cross_origin", "This request does not come from a page of this cloud.")
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        if refusal is not None:
-            status, code, text = refusal
-            return await _send_json(send, status, {"error": text, "code": code})
-        return await self._app(scope, receive, send)
-
-
-async def _send_json(send: Send, status: int, value: dict[str, str]) -> None:
-    body = json.dumps(value).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _control(*routers: Any) -> FastAPI:
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
+    app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(asyncio.TimeoutError, _away)
     app.add_exception_handler(OSError, _away)
     app.add_api_route("/health", _health)
@@ -269,6 +260,13 @@ async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(detail, dict):
         detail = {"error": str(detail), "code": "not_found" if status == 404 else "refused"}
     return JSONResponse(detail, status)
+
+
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    """Name what is wrong with a request, without repeating what was sent."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems[:3])
+    return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 400)
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:

@@ -1,4 +1,5 @@
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,17 @@ async def test_a_batch_written_twice_counts_once(pool: Pool, vault: Vault) -> No
     assert len(await usage_by(pool, "day")) == 1
     with pytest.raises(KeyError):
         await usage_by(pool, "moon")
+
+
+async def test_a_row_that_cannot_be_stored_does_not_hold_up_the_others(
+    pool: Pool, vault: Vault, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = await Users(pool, vault).invite("ann@example.com")
+    bad = [replace(row(user), model="a\0b"), replace(row(user), output_tokens=2**40)]
+    bad.append(replace(row(user), model="\ud800"))
+    await write_usage(pool, [row(user), *bad, row(user)])
+    assert await pool.fetchval("select count(*) from usage_events") == 2
+    assert caplog.text.count("cannot be stored") == 3
 
 
 async def test_a_key_leads_to_its_owner(pool: Pool, vault: Vault) -> None:

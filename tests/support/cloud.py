@@ -267,10 +267,11 @@ class RunningCloud:
 
     def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.said.append(line.rstrip())
-            if line.startswith("Shmastra Cloud is ready"):
-                ready.set()
+        with process.stdout as said:
+            for line in said:
+                self.said.append(line.rstrip())
+                if line.startswith("Shmastra Cloud is ready"):
+                    ready.set()
         ready.set()
 
     def _joined(self) -> None:

@@ -16,6 +16,7 @@ from httprelay import (
     RelayError,
     Timeouts,
     UnsafeRequest,
+    UpstreamProtocolError,
     UpstreamTimeout,
     relay,
     safe_path,
@@ -135,7 +136,7 @@ class Gateway:
     async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
         """Relay a request that was let in, and record what it used however it ends."""
         route = asked.matched.route
-        exchange = Exchange(asked.provider, asked.owner.user_id, asked.key.purpose, spends=route.spends)
+        exchange = Exchange(asked.provider, asked.owner.user_id, asked.key.purpose, route)
         exchange.model = asked.matched.model
         status: int | None = None
         try:
@@ -154,7 +155,7 @@ class Gateway:
             status = failure.status
             await _refuse(send, failure, asked.provider.style)
         finally:
-            if route.spends and (status or exchange.status):
+            if status or exchange.status:
                 self._usage.record(exchange.row(status))
 
     async def _body(self, scope: Scope, receive: Receive, asked: _Asked) -> Body:
@@ -185,6 +186,7 @@ class Gateway:
             path=path + (b"?" + query if query else b""),
             headers=[*headers_for_provider(scope["headers"], asked.key.key), asked.provider.key_lines],
             on_response=exchange.on_response,
+            on_cut=exchange.last_event,
             observer=exchange,
             timeouts=self._timeouts,
         )
@@ -204,6 +206,8 @@ def _failure(name: str, error: RelayError) -> GatewayError:
         return RefusedRequest(f"The request cannot be sent on: {error}.")
     if isinstance(error, UpstreamTimeout):
         return UpstreamLate(f"{name} did not answer in time.")
+    if isinstance(error, UpstreamProtocolError):
+        return UpstreamUnusable(f"{name} sent an answer that may not be passed on: {error}.")
     if isinstance(error, ConnectFailed):
         log.warning("no connection to %s: %s", name, error)
         return UpstreamUnusable(f"{name} cannot be reached.")

@@ -14,6 +14,7 @@ _USAGE = re.compile(r'(?<!\\)"(?:usage|usageMetadata|usage_metadata)"\s*:\s*(?=\
 _DECODER = json.JSONDecoder()
 _EVENT_OVERHEAD = 220
 _BYTES_PER_TOKEN = 4
+MAX_TOKENS = 2**31 - 1  # what a row holds
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,13 @@ class Meter:
         while self._tail_size - len(self._tail[0]) >= TAIL_BYTES:
             self._tail_size -= len(self._tail.popleft())
 
-    def tokens(self, *, complete: bool, request_bytes: int, textual: bool = True) -> Tokens:
-        """Return what the response said it used; an estimate where it did not get to say so."""
+    def tokens(
+        self, *, complete: bool, request_bytes: int, textual: bool = True, prose: bool = True
+    ) -> Tokens:
+        """Return what the response said it used; an estimate where it did not get to say so.
+
+        Not ``textual``: neither side's bytes tell anything; not ``prose``: only the request's do.
+        """
         tail = b"".join(self._tail).decode("utf-8", "replace")
         found = _last(tail)
         if complete and found is not None:
@@ -65,7 +71,7 @@ class Meter:
             input=known.input or request_bytes // _BYTES_PER_TOKEN,
             cached=known.cached,
             reasoning=known.reasoning,
-            output=max(known.output, self._guess()),
+            output=max(known.output, self._guess()) if prose else known.output,
             estimated=True,
         )
 
@@ -134,4 +140,4 @@ def _detail(usage: dict[str, Any], name: str, *places: str) -> int:
 
 def _number(usage: object, name: str) -> int:
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if type(value) is int and value > 0 else 0
+    return min(value, MAX_TOKENS) if type(value) is int and value > 0 else 0

@@ -29,41 +29,41 @@ class Resumer:
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._owner = f"web-{os.getpid()}"
 
-    async def resume(self, user_id: UUID, because: str) -> None:
+    async def resume(self, user_id: UUID, because: str, actor: str = "web") -> None:
         """Bring a paused sandbox back, or hand it to the worker where it cannot be brought back in place.
 
         Where another process holds the row, nothing is done: that process is at work on it.
         """
         task = self._running.get(user_id)
         if task is None:
-            task = asyncio.create_task(self._resume(user_id, because))
+            task = asyncio.create_task(self._resume(user_id, because, actor))
             self._running[user_id] = task
             task.add_done_callback(lambda _: self._running.pop(user_id, None))
         await asyncio.shield(task)
 
-    async def _resume(self, user_id: UUID, because: str) -> None:
+    async def _resume(self, user_id: UUID, because: str, actor: str) -> None:
         workspace = await self._store.take(user_id, self._owner)
         if workspace is None:
             return
         try:
-            await self._step(workspace, because)
+            await self._step(workspace, because, actor)
         except (LeaseLost, IllegalTransition):
             log.info("workspace %s was taken over while it was resumed", workspace.id)
         finally:
             await self._store.release(workspace)
 
-    async def _step(self, workspace: Workspace, because: str) -> None:
+    async def _step(self, workspace: Workspace, because: str, actor: str) -> None:
         reason = await self._thaw(workspace)
         if reason is None and workspace.env_version == workspace.wanted_env_version:
             await self._store.extended(workspace, self._engine.lease_seconds)
             await self._store.keep_awake({workspace.user_id: because}, self._engine.lease_seconds // 3)
             if workspace.status != "ready":
-                await self._store.move(workspace, "ready", actor="web", reason=because)
+                await self._store.move(workspace, "ready", actor=actor, reason=because)
             return
         await self._store.move(
             workspace,
             "provisioning",
-            actor="web",
+            actor=actor,
             reason=reason or "the settings changed while it was paused",
         )
 

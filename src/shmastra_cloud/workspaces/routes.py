@@ -215,6 +215,16 @@ async def heal(request: Request, here: Parts) -> Response:
     if workspace.status != wanted:
         reason = f"the healer reports {wanted} (attempt {report.attempt})"
         await _move(
-            here, workspace, cast("Status", wanted), actor="healer", reason=reason, error=report.error
+            here,
+            workspace,
+            cast("Status", wanted),
+            actor="healer",
+            reason=reason,
+            error=_storable(report.error),
         )
     return JSONResponse({"status": wanted})
+
+
+def _storable(text: str | None) -> str | None:
+    """Return a text without the one character that Postgres stores in none; logs may hold it."""
+    return text and text.replace("\x00", "\ufffd")

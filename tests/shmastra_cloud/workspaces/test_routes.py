@@ -146,7 +146,7 @@ async def test_a_healer_reports_with_its_own_key_only(
     assert await report({"status": "exploded"}) == 400
     assert await report(["rubbish"]) == 400
     assert await report({"status": "broken"}) == 409
-    assert await report({"status": "healing", "attempt": 1}) == 200
+    assert await report({"status": "healing", "attempt": 1, "error": "a\x00b"}) == 200
     assert await report({"status": "broken", "attempt": 3, "error": "no luck"}) == 200
     row = await store.get(user_id)
     assert (row.status, row.error) == ("broken", "no luck")
