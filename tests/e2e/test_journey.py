@@ -120,9 +120,12 @@ def test_an_answer_streams_in_and_the_thread_is_there_after_a_reload(journey: Jo
     assert seen == sorted(seen, key=len)
     visit.page.wait_for_url(lambda url: "/threads/" in url and not url.endswith("/new"))
     journey.thread = visit.page.url
+    main = visit.page.get_by_role("main")
+    expect(main.get_by_text("Your conversations will appear here")).to_have_count(0)
+    expect(main.get_by_text(QUESTION)).to_have_count(1)
     visit.page.reload()
     for text in (QUESTION, TEXT):
-        expect(visit.page.get_by_role("main").get_by_text(text).first).to_be_visible()
+        expect(main.get_by_text(text).first).to_be_visible()
     visit.shot("studio-chat")
 
 

@@ -50,7 +50,7 @@ def test_starting_over_needs_the_email_and_empties_the_sandbox(cloud: RunningClo
         expect(confirm).to_be_enabled(enabled=enabled)
     pictures(jan, "reset")
     confirm.click()
-    expect(jan.page.get_by_text("the user asked for a reset").first).to_be_attached()
+    expect(jan.page.get_by_text("you asked for a reset").first).to_be_attached()
     pictures(jan, "starting-again")
     jan.page.wait_for_url("**/studio**", timeout=60_000)
     assert not cloud.sandbox(EMAIL).files.exists(FILE)
