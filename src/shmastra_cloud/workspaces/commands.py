@@ -19,10 +19,12 @@ from e2b.envd.process import process_pb as pb
 from e2b.envd.process.process_connect import ProcessClient
 from e2b.envd.rpc import handle_rpc_exception
 from e2b.envd.utils import extract_start_pid
+from e2b.exceptions import SandboxNotRunningException
 from protobuf import Oneof
 
 from shmastra_cloud.frames import Kind
 from shmastra_cloud.workspaces.engine import PROJECT, REQUEST_SECONDS, translated
+from shmastra_cloud.workspaces.errors import SandboxGone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -152,4 +154,7 @@ async def _rpc_errors() -> AsyncIterator[None]:
         try:
             yield
         except ConnectError as error:
-            raise handle_rpc_exception(error) from error
+            problem = handle_rpc_exception(error)
+            if isinstance(problem, SandboxNotRunningException):
+                problem = SandboxGone("The sandbox does not run any more: it was paused or destroyed.")
+            raise problem from error
