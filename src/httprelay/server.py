@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -56,6 +57,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._in_body = False
         self._last_data = 0.0
+        self._on_leave: Callable[[], None] | None = None
 
     # What asyncio calls.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -133,6 +135,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if upgrade and self._get_upgrade() == b"websocket":
             self._refuse(400, "WebSockets are not served here.")
         super().on_headers_complete()
+        if self._on_leave is not None:
+            self.flow.resume_reading()
         if upgrade or self.expect_100_continue:
             self.cycle.keep_alive = False  # what follows could be the body that was not waited for
 
@@ -156,7 +160,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        self._on_leave = None
+        cycle.scope["httprelay.on_leave"] = self._note_leaving  # type: ignore[typeddict-unknown-key]
         super()._start_asgi_task(cycle, app)
+
+    def _note_leaving(self, call: Callable[[], None] | None) -> None:
+        """Take what is to be called when the client goes, for who would need a task to wait for it."""
+        self._on_leave = call
+        if call is not None:
+            self.flow.resume_reading()  # who does not read does not see it go
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an upgrade to HTTP/2 is not taken up, and the answer is HTTP/1.1."""
@@ -183,6 +195,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         raise _RefusedError
 
     def _abandon(self) -> None:
+        if self._on_leave is not None:
+            self._on_leave()
         for cycle in (self._running, self.cycle, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True

@@ -71,10 +71,12 @@ def up(
 @app.command()
 def web() -> None:
     """Serve browsers and sandboxes (one process of several)."""
+    import uvloop
+
     from shmastra_cloud.serve import run_web
 
     settings = _settings()
-    asyncio.run(run_web(settings, _dsn(settings)))
+    uvloop.run(run_web(settings, _dsn(settings)))
 
 
 @app.command()
