@@ -30,8 +30,7 @@ HOP_BY_HOP = frozenset(
 )
 _FRAMING = frozenset((b"content-length", b"host"))
 _LENGTH = frozenset((b"content-length",))
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
 
 
@@ -147,9 +146,10 @@ class _Exchange:
             kept.append((b"content-length", self._length))
         if not _TARGET.fullmatch(path):
             raise UnsafeRequest("the path holds characters that may not be sent")
-        if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in kept):
-            raise UnsafeRequest("a header holds characters that may not be sent")
         lines = b"".join([b"%b: %b\r\n" % pair for pair in kept])
+        # One look at all lines: each begins with a name, and there are as many as there were headers.
+        if not _LINES.fullmatch(lines) or lines.count(b"\n") != len(kept):
+            raise UnsafeRequest("a header holds characters that may not be sent")
         return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._scope["method"].encode(), path, lines)
 
     async def ask(self, connection: Connection, head: bytes) -> None:
