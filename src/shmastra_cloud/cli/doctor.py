@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import httpx
@@ -41,8 +42,11 @@ def diagnose(found: Settings) -> list[dict[str, str]]:
 
     running = _ask(found)
     if running is None:
-        fix = "shmastra up (or make up)"
-        cloud = Check("cloud", "warning", f"no cloud runs here (nothing answers at {socket(found)})", fix)
+        closed, fix = _closed(found), "shmastra up (or make up)"
+        detail = f"no cloud runs here (nothing answers at {socket(found)})"
+        if closed:
+            detail, fix = f"{socket(found)} is closed to this user", "Run this as root."
+        cloud = Check("cloud", "warning", detail, fix)
         services = [check.as_json() for check in asyncio.run(check_stopped(found))]
     else:
         cloud, services = Check("cloud", "ok", f"answers at {socket(found)}"), running
@@ -57,6 +61,13 @@ def _ask(found: Settings) -> list[dict[str, str]] | None:
     except httpx.HTTPError:
         return None
     return list(answer.json()) if answer.status_code == 200 else None
+
+
+def _closed(found: Settings) -> bool:
+    try:
+        return socket(found).exists() and not os.access(socket(found), os.W_OK)
+    except PermissionError:
+        return True
 
 
 def _print(checks: list[dict[str, str]]) -> None:
