@@ -40,18 +40,20 @@ def diagnose(found: Settings) -> list[dict[str, str]]:
     """Return every check, each as ``{"name", "status", "detail", "fix"}``."""
     from shmastra_cloud.doctor import Check, check_files, check_machine, check_stopped
 
+    local = [*check_machine(found), *check_files(found)]
     running = _ask(found)
-    if running is None:
-        closed, fix = _closed(found), "shmastra up (or make up)"
-        detail = f"no cloud runs here (nothing answers at {socket(found)})"
-        if closed:
-            detail, fix = f"{socket(found)} is closed to this user", "Run this as root."
-        cloud = Check("cloud", "warning", detail, fix)
-        services = [check.as_json() for check in asyncio.run(check_stopped(found))]
+    if running is not None:
+        cloud = [Check("cloud", "ok", f"answers at {socket(found)}")]
+    elif _closed(found):
+        cloud = [
+            Check(name, "warning", f"{socket(found)} is closed to this user", "Run this as root.")
+            for name in ("cloud", "database", "sandboxes", "providers")
+        ]
     else:
-        cloud, services = Check("cloud", "ok", f"answers at {socket(found)}"), running
-    local = [*check_machine(found), *check_files(found), cloud]
-    return [*(check.as_json() for check in local), *services]
+        detail = f"no cloud runs here (nothing answers at {socket(found)})"
+        cloud = [Check("cloud", "warning", detail, "shmastra up (or make up)")]
+        cloud += asyncio.run(check_stopped(found))
+    return [*(check.as_json() for check in [*local, *cloud]), *(running or [])]
 
 
 def _ask(found: Settings) -> list[dict[str, str]] | None:
