@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import anyio
@@ -54,7 +54,7 @@ async def execute(here: Parts, name: str, program: Program) -> Response:
 async def feed(here: Parts, name: str, pid: int, request: Request) -> Response:
     """Stream the body to a running program's standard input, then close it."""
     user_id = await find(here, name)
-    with answered():
+    with answered(), suppress(ClientDisconnect):  # whose going away ends the program on its other connection
         async with here.access.held(user_id, "sandbox exec") as inside:
             await inside.feed(pid, _until_gone(request))
     return Response(status_code=204)
