@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -18,7 +17,7 @@ from shmastra_cloud.frames import MEDIA_TYPE, Kind, frame
 from shmastra_cloud.workspaces import WorkspaceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
     from uuid import UUID
 
 log = logging.getLogger(__name__)
@@ -56,15 +55,8 @@ async def feed(here: Parts, name: str, pid: int, request: Request) -> Response:
     user_id = await find(here, name)
     with answered(), suppress(ClientDisconnect):  # whose going away ends the program on its other connection
         async with here.access.held(user_id, "sandbox exec") as inside:
-            await inside.feed(pid, _until_gone(request))
+            await inside.feed(pid, request.stream())
     return Response(status_code=204)
-
-
-async def _until_gone(request: Request) -> AsyncIterator[bytes]:
-    """Yield what a client sends; one that goes away in the middle has sent all it will."""
-    with contextlib.suppress(ClientDisconnect):
-        async for piece in request.stream():
-            yield piece
 
 
 @router.get("/sandboxes/{name}/logs/{process}")
