@@ -80,6 +80,10 @@ class Engine:
         """The folder of templates."""
         return self._data / "templates"
 
+    def has_template(self, name: str) -> bool:
+        """Tell whether there is a template of that name, whole."""
+        return (self.templates / name / "template.json").is_file()
+
     async def open(self) -> None:
         """Take over what an earlier daemon left: running containers as they are, others as paused."""
         (self._data / "sandboxes").mkdir(parents=True, exist_ok=True)
@@ -129,7 +133,7 @@ class Engine:
             NoSuchTemplate: there is no such template.
             EngineError: it could not be started; nothing is left of it.
         """
-        if not (self.templates / template / "template.json").is_file():
+        if not self.has_template(template):
             raise NoSuchTemplate(f"Template {template} was not found. `shmastra template build` makes it.")
         async with self._creating.setdefault(once or secrets.token_hex(8), asyncio.Lock()):
             for record in self.all():
