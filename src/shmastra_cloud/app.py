@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,13 +28,17 @@ from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_fro
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.model_note import model_note
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.workspaces import (
+    Access,
     Activity,
+    Awake,
     Dial,
     Engine,
+    Lifecycle,
     MastraRelay,
     Resumer,
     Watch,
@@ -42,10 +47,12 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 
     from starlette.requests import Request
 
+    from shmastra_cloud.database import Pool
+    from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
 
     Scope = MutableMapping[str, Any]
@@ -61,11 +68,9 @@ MASTRA = "/api/mastra/"
 
 @dataclass
 class Cloud:
-    """One web process: its applications, its background tasks, and how they are closed."""
+    """One web process: its applications by the socket they are served on, its tasks, how it is closed."""
 
-    public: Asgi
-    sandbox: Asgi
-    admin: Asgi
+    apps: dict[str, Asgi]
     background: list[Coroutine[Any, Any, None]]
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -92,7 +97,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(users), listening=lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
     notifications.subscribe(
         {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
         partial(_forget_all, sessions, keys, watch),
@@ -112,7 +117,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         resumer,
         activity,
         partial(_key_owner, users),
-        demo=any(provider.configured for name, provider in providers.items() if name == "demo"),
+        note=model_note(providers),
     )
     relay = MastraRelay(
         settings=settings,
@@ -123,7 +128,9 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         dial=Dial(settings),
         pool=upstreams,
     )
-    studio_parts = studio.StudioParts(bundle, partial(_is_ready, watch), partial(_opened, activity))
+    studio_parts = studio.StudioParts(
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+    )
     pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
@@ -131,16 +138,79 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
     commands = _control(admin.router)
-    commands.state.admin = admin.AdminParts(settings, pool, users, store)
+    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
+    public = _Dispatch({GATEWAY: gateway, MASTRA: relay}, SameOrigin(SmallBodies(pages), settings.public_url))
     return Cloud(
-        public=OwnHost(
-            _Dispatch({GATEWAY: gateway, MASTRA: relay}, SameOrigin(SmallBodies(pages), settings.public_url)),
-            (settings.public_url, settings.gateway_url),
-        ),
-        sandbox=_Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
-        admin=commands,
+        apps={
+            "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
+            "sandbox": _Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "admin": commands,
+        },
         background=[notifications.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+    )
+
+
+async def build_gateway(settings: Settings, dsn: str) -> Cloud:
+    """Put a process together that serves the gateway and nothing else; it needs no master key and no engine.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        BadConfiguration: a provider's setting is unusable.
+    """
+    providers = providers_from_env(os.environ)
+    pool = await open_pool(dsn)
+    notifications = Notifications(dsn, {}, lambda: None)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
+    usage = BatchWriter(partial(write_usage, pool))
+    activity = Activity(Awake(pool), settings.idle_seconds)
+    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    pages = _control()
+    pages.add_api_route("/ready", partial(_ready, pool))
+    return Cloud(
+        apps={"tcp": _Dispatch({GATEWAY: gateway}, pages)},
+        background=[notifications.run(), usage.run(), activity.run()],
+        closing=[pool.close, usage.aclose, gateway.aclose],
+    )
+
+
+@asynccontextmanager
+async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
+    """Give the admin's routes to a command whose machine runs no cloud, but whose database can be reached.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        MasterKeyError: the master key cannot be had.
+    """
+    vault = load_vault(settings)
+    pool = await open_pool(dsn, patience=5)
+    engine = Engine(settings)
+    try:
+        await check_master_key(pool, vault)
+        commands = _control(admin.router)
+        commands.state.admin = admin_parts(
+            settings, pool, vault, engine, Resumer(Workspaces(pool, vault), engine)
+        )
+        yield commands
+    finally:
+        await engine.aclose()
+        await pool.close()
+
+
+def admin_parts(
+    settings: Settings, pool: Pool, vault: Vault, engine: Engine, resumer: Resumer
+) -> admin.AdminParts:
+    """Return what the admin's routes need."""
+    store = Workspaces(pool, vault)
+    return admin.AdminParts(
+        settings=settings,
+        pool=pool,
+        users=Users(pool, vault),
+        store=store,
+        engine=engine,
+        lifecycle=Lifecycle(store, engine, resumer),
+        access=Access(store, engine, resumer, settings.idle_seconds),
     )
 
 
@@ -192,8 +262,11 @@ async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(detail, status)
 
 
-async def _malformed(_request: Request, _error: Exception) -> JSONResponse:
-    return JSONResponse({"error": "The request is malformed.", "code": "bad_request"}, 400)
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    """Name what is wrong with a request, without repeating what was sent."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems[:3])
+    return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 400)
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:

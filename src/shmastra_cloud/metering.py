@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from shmastra_cloud.gateway import KeyOwner
+from shmastra_cloud.identity import owner_of_key
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
-    from shmastra_cloud.database import Pool, Row
+    from shmastra_cloud.database import Pool
     from shmastra_cloud.gateway import UsageRow
-    from shmastra_cloud.identity import Users
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +36,12 @@ _GROUPS = {
 class KeysInDatabase:
     """Looks virtual keys up for the gateway's cache."""
 
-    def __init__(self, users: Users) -> None:
-        self._users = users
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
     async def lookup(self, key_hash: bytes) -> KeyOwner | None:
         """Return who a key belongs to, unless he is disabled."""
-        found = await self._users.owner_of_key(key_hash)
+        found = await owner_of_key(self._pool, key_hash)
         return None if found is None else KeyOwner(found)
 
 
@@ -79,15 +80,18 @@ def _values(row: UsageRow) -> tuple[object, ...]:
     )
 
 
-async def usage_by(pool: Pool, group: str) -> list[Row]:
-    """Return requests and tokens by ``user``, ``model`` or ``day``.
+async def usage_by(pool: Pool, group: str, since: dt.datetime | None = None) -> list[dict[str, Any]]:
+    """Return requests, tokens and cost (USD) by ``user``, ``model`` or ``day`` (UTC), from ``since`` on.
 
     Raises:
         KeyError: there is no such grouping.
     """
     column = _GROUPS[group]
-    return await pool.fetch(
+    rows = await pool.fetch(
         f'select {column} as "{group}", count(*) as requests, coalesce(sum(input_tokens), 0) as input_tokens,'  # noqa: S608 -- one of three constants
-        " coalesce(sum(output_tokens), 0) as output_tokens, sum(cost_usd) as cost_usd"
-        " from usage_events e left join users u on u.id = e.user_id group by 1 order by 1"
+        " coalesce(sum(output_tokens), 0) as output_tokens, coalesce(sum(cost_usd), 0) as cost_usd"
+        " from usage_events e left join users u on u.id = e.user_id"
+        " where $1::timestamptz is null or e.created_at >= $1 group by 1 order by 1",
+        since,
     )
+    return [{**dict(row), "cost_usd": float(row["cost_usd"])} for row in rows]

@@ -22,8 +22,9 @@ _FIXED = {
 
 @dataclass
 class Provider:
-    """Answers who has the real key; remembers what it was asked."""
+    """Answers who has the real key, ``rest`` seconds after each piece of a stream; remembers requests."""
 
+    rest: float = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,15 +51,16 @@ class Provider:
 
     async def answer(self, path: str, body: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer in the format that the path asks for."""
+        streamed = bool(body.get("stream"))
         if path == "/v1/chat/completions":
-            await _send(send, 200, _chat(body), stream=bool(body.get("stream")))
+            await _send(send, 200, _chat(body), stream=streamed, rest=self.rest)
         elif path == "/v1/messages":
-            await _send(send, 200, _messages(body), stream=bool(body.get("stream")))
+            await _send(send, 200, _messages(body), stream=streamed, rest=self.rest)
         elif path == "/v1/responses":
-            await _send(send, 200, _responses(body), stream=bool(body.get("stream")))
+            await _send(send, 200, _responses(body), stream=streamed, rest=self.rest)
         elif ":streamGenerateContent" in path:
             pieces = [f"data: {json.dumps(_google(word, at))}\n\n" for at, word in enumerate(WORDS)]
-            await _send(send, 200, pieces, stream=True)
+            await _send(send, 200, pieces, stream=True, rest=self.rest)
         elif (whole := _whole(path, body)) is not None:
             await _send(send, 200, [json.dumps(whole)])
         else:
@@ -81,7 +83,8 @@ class Endless(Provider):
         left = asyncio.ensure_future(_left(receive))
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        piece = f"data: {json.dumps(_chunk({'content': 'more '}, None))}\n\n".encode()
+        begin, piece = _endless(path, body)
+        await send({"type": "http.response.body", "body": begin, "more_body": True})
         while not left.done():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             await asyncio.sleep(0.01)
@@ -97,17 +100,27 @@ class Leads(Provider):
         await send({"type": "http.response.body", "body": b""})
 
 
+def _endless(path: str, body: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Return how a stream begins, and the piece of it that can be repeated for ever."""
+    if path == "/v1/responses":
+        pieces = _responses({**body, "stream": True})
+        return "".join(pieces[:4]).encode(), pieces[4].encode()
+    return b"", f"data: {json.dumps(_chunk({'content': 'more '}, None))}\n\n".encode()
+
+
 async def _left(receive: Any) -> None:
     while (await receive())["type"] != "http.disconnect":
         continue
 
 
-async def _send(send: Any, status: int, pieces: list[str], *, stream: bool = False) -> None:
+async def _send(send: Any, status: int, pieces: list[str], *, stream: bool = False, rest: float = 0) -> None:
     kind = b"text/event-stream" if stream else b"application/json"
     headers = [(b"content-type", kind), (b"set-cookie", b"evil=1")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     for piece in pieces:
         await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+        if stream and rest:
+            await asyncio.sleep(rest)
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -237,4 +250,7 @@ def _messages(body: dict[str, Any]) -> list[str]:
 def _google(text: str, at: int) -> dict[str, Any]:
     content = {"role": "model", "parts": [{"text": text}]}
     usage = {"promptTokenCount": 6, "candidatesTokenCount": at + 1, "totalTokenCount": 7 + at}
-    return {"candidates": [{"content": content, "index": 0}], "usageMetadata": usage}
+    candidate: dict[str, Any] = {"content": content, "index": 0}
+    if at == len(WORDS) - 1:
+        candidate["finishReason"] = "STOP"
+    return {"candidates": [candidate], "usageMetadata": usage}

@@ -42,7 +42,7 @@ async def test_a_batch_written_twice_counts_once(pool: Pool, vault: Vault) -> No
         "requests": 2,
         "input_tokens": 20,
         "output_tokens": 10,
-        "cost_usd": None,
+        "cost_usd": 0.0,
     }
     assert [line["model"] for line in await usage_by(pool, "model")] == ["gpt-5-mini"]
     assert len(await usage_by(pool, "day")) == 1
@@ -64,7 +64,7 @@ async def test_a_row_that_cannot_be_stored_does_not_hold_up_the_others(
 async def test_a_key_leads_to_its_owner(pool: Pool, vault: Vault) -> None:
     users = Users(pool, vault)
     user = await users.invite("ann@example.com")
-    keys = KeysInDatabase(users)
+    keys = KeysInDatabase(pool)
     owner = await keys.lookup(key_hash(await users.virtual_key(user)))
     assert owner is not None
     assert owner.user_id == user

@@ -141,7 +141,7 @@ class MastraRelay:
     async def _relay(self, scope: Scope, call: Call, workspace: Workspace) -> None:
         sandbox_id = workspace.sandbox_id or ""
         query = scope["query_string"]
-        await relay(
+        ended = await relay(
             scope,
             call.receive,
             call.send,
@@ -157,6 +157,8 @@ class MastraRelay:
             on_cut=call.last_event,
             observer=call,
         )
+        if ended == "upstream_error":
+            self._resumer.look_after(workspace)
 
 
 def _confine(_status: int, headers: Headers) -> Headers:

@@ -43,7 +43,7 @@ class WorkspaceParts:
     resumer: Resumer
     activity: Activity
     key_owner: Callable[[str], Awaitable[UUID | None]]
-    demo: bool
+    note: str | None = None
 
 
 class ConfirmReset(BaseModel):
@@ -92,7 +92,7 @@ async def workspace_page(
         workspace = await here.store.get(user.id)
     if workspace.status == "ready":
         return RedirectResponse(safe_return(returnTo), 302)
-    return page("workspace.html", email=user.email, demo=here.demo, return_to=safe_return(returnTo))
+    return page("workspace.html", email=user.email, note=here.note, return_to=safe_return(returnTo))
 
 
 @router.get("/api/sandbox/status")

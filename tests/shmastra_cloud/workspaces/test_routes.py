@@ -33,7 +33,9 @@ def parts(store: Workspaces, pool: Pool, vault: Vault) -> WorkspaceParts:
 
     watch = Watch(store, lambda: False)
     resumer = Resumer(store, cast("Any", Works()))
-    return WorkspaceParts(store, watch, resumer, Activity(store, 600), owner, demo=True)
+    return WorkspaceParts(
+        store, watch, resumer, Activity(store, 600), owner, note="a tiny demo model, often wrong"
+    )
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ async def test_without_a_session_pages_lead_to_sign_in_and_paths_of_the_api_say_
 async def test_the_page_shows_the_stages_and_names_the_demo_model(ann: httpx.AsyncClient) -> None:
     shown = await ann.get("/workspace")
     assert shown.status_code == 200
-    assert "tiny demo model, often wrong" in shown.text
+    assert "a tiny demo model" in shown.text
     assert (await ann.get("/api/sandbox/status")).json()["status"] == "provisioning"
 
 
