@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -40,6 +41,47 @@ class _RefusedError(Exception):
     """Stops the parser; the answer is already chosen."""
 
 
+class _Corked:
+    """A transport that holds an answer's head back for its body, at most until the loop's next turn.
+
+    uvicorn writes the two one after the other; to send them at once saves a system call and a packet.
+    """
+
+    __slots__ = ("_held", "_loop", "_passed", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: bytes | None = None
+        self._passed = False
+
+    def write(self, data: bytes) -> None:
+        """Hold the first piece, pass the second one on with it, and any later one at once."""
+        if self._held is not None:
+            data = self._held + data
+            self._held = None
+            self._transport.write(data)
+        elif self._passed:
+            self._transport.write(data)
+        else:
+            self._passed = True
+            self._held = data
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Close, once what is held was sent."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tell whether nothing will be sent any more."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._transport.write(held)
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Answers 431 to a head beyond its bounds, 408 to a late one, and 400 to what can be read in two ways."""
 
@@ -56,6 +98,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._in_body = False
         self._last_data = 0.0
+        self._on_leave: Callable[[], None] | None = None
 
     # What asyncio calls.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -133,6 +176,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if upgrade and self._get_upgrade() == b"websocket":
             self._refuse(400, "WebSockets are not served here.")
         super().on_headers_complete()
+        if self._on_leave is not None:
+            self.flow.resume_reading()
         if upgrade or self.expect_100_continue:
             self.cycle.keep_alive = False  # what follows could be the body that was not waited for
 
@@ -156,7 +201,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        self._on_leave = None
+        cycle.scope["httprelay.on_leave"] = self._note_leaving  # type: ignore[typeddict-unknown-key]
+        cycle.transport = cast("asyncio.Transport", _Corked(self.transport, self.loop))
         super()._start_asgi_task(cycle, app)
+
+    def _note_leaving(self, call: Callable[[], None] | None) -> None:
+        """Take what is to be called when the client goes, for who would need a task to wait for it."""
+        self._on_leave = call
+        if call is not None:
+            self.flow.resume_reading()  # who does not read does not see it go
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an upgrade to HTTP/2 is not taken up, and the answer is HTTP/1.1."""
@@ -183,6 +237,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         raise _RefusedError
 
     def _abandon(self) -> None:
+        if self._on_leave is not None:
+            self._on_leave()
         for cycle in (self._running, self.cycle, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -11,8 +12,9 @@ from sandboxd.base_template import build_base
 from sandboxd.errors import EngineError
 from shmastra_cloud.database import check_master_key, migrate, open_pool
 from shmastra_cloud.identity import Users, make_link
+from shmastra_cloud.progress import Progress
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.supervisor import UpPlan
+from shmastra_cloud.supervisor import UpPlan, existing
 from shmastra_cloud.templates import BuildFailed, build, is_built, studio_bundle
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from shmastra_cloud.settings import Settings
 
 ADMIN = "admin@localhost"
+BUILD_BYTES = 3 << 30
 ENGINE_VARIABLES = ("SHMASTRA_SANDBOX_",)
 
 
@@ -33,13 +36,25 @@ def ensure_template(data: Path, say: Callable[[str], None]) -> None:
     """
     templates, cache = data / "engine" / "templates", data / "cache"
     fresh = not is_built(templates)
-    try:
-        build_base(templates, say)
-    except EngineError as error:
-        raise BuildFailed(str(error)) from error
-    build(templates, cache, say)
+    if fresh:
+        _check_space(data)
+    with Progress(say) as progress:
+        try:
+            build_base(templates, progress)
+        except EngineError as error:
+            raise BuildFailed(str(error)) from error
+        build(templates, cache, progress)
     if fresh or not (data / "studio" / "index.html").exists():
         studio_bundle(cache, data / "studio")
+
+
+def _check_space(data: Path) -> None:
+    free = shutil.disk_usage(existing(data)).free
+    if free < BUILD_BYTES:
+        raise BuildFailed(
+            f"{free >> 20} MB are free in {data}, and building the template needs {BUILD_BYTES >> 20} MB: "
+            "free some space, or choose a larger disk with --data."
+        )
 
 
 def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:

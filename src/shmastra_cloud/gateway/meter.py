@@ -13,6 +13,7 @@ TAIL_BYTES = 12 * 1024
 _USAGE = re.compile(r'(?<!\\)"(?:usage|usageMetadata|usage_metadata)"\s*:\s*(?=\{)')
 _DECODER = json.JSONDecoder()
 _EVENT_OVERHEAD = 220
+_OVERLAP = 2048
 _BYTES_PER_TOKEN = 4
 MAX_TOKENS = 2**31 - 1  # what a row holds
 
@@ -58,11 +59,11 @@ class Meter:
 
         Not ``textual``: neither side's bytes tell anything; not ``prose``: only the request's do.
         """
-        tail = b"".join(self._tail).decode("utf-8", "replace")
-        found = _last(tail)
+        found = _last(b"".join(self._tail))
         if complete and found is not None:
-            start = _first(self._head.decode("utf-8", "replace")) if "input_tokens" not in found else None
-            return _counts({**(start or {}), **found})
+            if "output_tokens" in found and "input_tokens" not in found:  # Anthropic told the input before
+                found = {**(_first(self._head.decode("utf-8", "replace")) or {}), **found}
+            return _counts(found)
         begun = _first(self._head.decode("utf-8", "replace")) or {}
         known = _counts({**begun, **(found or {})})
         if not textual:
@@ -85,9 +86,16 @@ def _first(text: str) -> dict[str, Any] | None:
     return _usage(text, list(_USAGE.finditer(text)))
 
 
-def _last(text: str) -> dict[str, Any] | None:
+def _last(data: bytes) -> dict[str, Any] | None:
     """Return the last usage object in a text that may begin and end anywhere."""
-    return _usage(text, list(_USAGE.finditer(text))[::-1])
+    end = len(data)
+    while (start := data.rfind(b'"usage', 0, end)) >= 0:
+        text = data[max(0, start - 1) : end + _OVERLAP].decode("utf-8", "replace")
+        found = _usage(text, list(_USAGE.finditer(text)))
+        if found is not None:
+            return found
+        end = start
+    return None
 
 
 def _usage(text: str, places: list[re.Match[str]]) -> dict[str, Any] | None:
