@@ -118,6 +118,8 @@ class Connection(asyncio.Protocol):
             return
         if (self._lengths and self._encodings) or self._lengths > 1:
             raise UpstreamProtocolError("the upstream's answer has two lengths")
+        if status > 599:
+            raise UpstreamProtocolError("the upstream's answer has a status that HTTP does not know")
         self.status = status
         self.head_done = True
         self.done = self._is_head

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
+EXPIRY_SECONDS = 0.5
+
 
 @dataclass(frozen=True)
 class Target:
@@ -46,6 +48,7 @@ class Pool:
         self._in_use: defaultdict[Target, int] = defaultdict(int)
         self._tls: ssl.SSLContext | None = None
         self._closed = False
+        self._next_expiry = 0.0
 
     async def acquire(
         self, target: Target, seconds: float, *, fresh: bool = False
@@ -56,11 +59,15 @@ class Pool:
             ConnectFailed: there is none to be had in time.
 
         """
-        self._expire()
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_expiry:
+            self._expire(now)
         idle = self._idle.get(target)
         while idle and not fresh:
             connection = idle.pop()
-            if not connection.closed:
+            if connection.idle_since < now - self._idle_seconds:
+                connection.abort()
+            elif not connection.closed:
                 self._in_use[target] += 1
                 return connection, True
         if self._in_use[target] >= self._limit:
@@ -116,8 +123,9 @@ class Pool:
         if not self._in_use[target]:
             del self._in_use[target]
 
-    def _expire(self) -> None:
-        oldest = asyncio.get_running_loop().time() - self._idle_seconds
+    def _expire(self, now: float) -> None:
+        self._next_expiry = now + EXPIRY_SECONDS
+        oldest = now - self._idle_seconds
         for target, idle in list(self._idle.items()):
             while idle and (idle[0].closed or idle[0].idle_since < oldest):
                 idle.popleft().abort()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sandboxd import cgroups
 from sandboxd.errors import WrongState
-from sandboxd.spec import CGROUPS
 
-ROOT = Path("/sys/fs/cgroup")
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SECONDS = 5
 POLL_SECONDS = 0.0005
 
@@ -26,33 +28,31 @@ async def thaw(sandbox_id: str) -> None:
     """Let every process go on.
 
     Raises:
-        WrongState: the sandbox does not run.
+        WrongState: the sandbox does not run, or does not go on in time.
     """
     await _set(sandbox_id, frozen=False)
 
 
 async def _set(sandbox_id: str, *, frozen: bool) -> None:
-    control, state, word = _files(sandbox_id, frozen=frozen)
-    if control is None:
+    found = cgroups.folder(sandbox_id, "freezer")
+    if found is None:
         raise WrongState(f"Sandbox {sandbox_id} does not run.")
-    control[0].write_text(control[1])
+    control, text, state, word = _files(found, frozen=frozen)
     try:
         async with asyncio.timeout(SECONDS):
+            control.write_text(text)
             while word not in state.read_text():  # noqa: ASYNC110 -- of the kernel
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError as error:
         raise WrongState(f"Sandbox {sandbox_id} could not be {'frozen' if frozen else 'thawed'}.") from error
+    except OSError as error:
+        raise WrongState(f"Sandbox {sandbox_id} does not run.") from error
 
 
-def _files(sandbox_id: str, *, frozen: bool) -> tuple[tuple[Path, str] | None, Path, str]:
-    """Return what to write, what to read until it is so, and the word that says so; v1, else v2."""
-    old = ROOT / "freezer" / CGROUPS.strip("/") / sandbox_id / "freezer.state"
-    if old.exists():
+def _files(found: Path, *, frozen: bool) -> tuple[Path, str, Path, str]:
+    """Return what to write where, what to read until it is so, and the word that says so; v1, else v2."""
+    if (found / "freezer.state").exists():
         word = "FROZEN" if frozen else "THAWED"
-        return (old, word), old, word
-    for root in (ROOT, ROOT / "unified"):
-        folder = root / CGROUPS.strip("/") / sandbox_id
-        if (folder / "cgroup.freeze").exists():
-            number = "1" if frozen else "0"
-            return (folder / "cgroup.freeze", number), folder / "cgroup.events", f"frozen {number}"
-    return None, old, ""
+        return found / "freezer.state", word, found / "freezer.state", word
+    number = "1" if frozen else "0"
+    return found / "cgroup.freeze", number, found / "cgroup.events", f"frozen {number}"

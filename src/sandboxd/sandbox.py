@@ -125,7 +125,9 @@ class Sandbox:
         """Return what to run here so that ``argv`` runs inside, with no more rights than it has."""
         uid = 0 if user == "root" else 1000
         pairs = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
-        return self._runc("exec", "--user", f"{uid}:{uid}", "--cwd", cwd, *pairs, self.id, *argv)
+        return self._runc(
+            "exec", "--ignore-paused", "--user", f"{uid}:{uid}", "--cwd", cwd, *pairs, self.id, *argv
+        )
 
     async def _run_container(self) -> int:
         """Start the container and return the pid of its first process, as this machine numbers it."""

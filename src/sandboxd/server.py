@@ -9,9 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from httprelay import ConnectFailed, Pool, RelayError, Target, relay, safe_path
+from sandboxd.cgroups import refused_processes
 from sandboxd.control import control_app
 from sandboxd.envd import envd_app
-from sandboxd.errors import NoSuchSandbox
+from sandboxd.errors import NoSuchSandbox, WrongState
+from sandboxd.signals import signal_group
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
@@ -42,6 +44,21 @@ class Hands:
     def command(self, argv: Sequence[str], *, user: str, cwd: str, env: Mapping[str, str]) -> list[str]:
         """Return what to run on this machine so that ``argv`` runs inside."""
         return self._live.sandbox.command(argv, user=user, cwd=cwd, env=env)
+
+    async def signal(self, group: int, number: int) -> int:
+        """Signal a process group by its number inside; return how many processes were reached.
+
+        Raises:
+            WrongState: the sandbox does not run.
+        """
+        async with self._live.lock:  # it stands still for a moment, which a pause must not be mistaken for
+            if self._live.record.state != "running":
+                raise WrongState(f"Sandbox {self._live.record.id} is paused.")
+            return await signal_group(self._live.record.id, group, number)
+
+    def refused_processes(self) -> int:
+        """Return how often the sandbox was refused one process more than its limit."""
+        return refused_processes(self._live.record.id)
 
 
 class Server:

@@ -7,7 +7,6 @@ Three applications share one set of parts: ``public`` for browsers, ``sandbox`` 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 from contextlib import asynccontextmanager
@@ -22,14 +21,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
+from httprelay import Timeouts
 from shmastra_cloud import admin, studio, workspaces
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.model_note import model_note
+from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.web_context import WebContext, header_map, is_same_origin
+from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.workspaces import (
     Access,
     Activity,
@@ -102,14 +104,20 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
-    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    gateway = Gateway(
+        providers,
+        keys,
+        usage,
+        lambda user: activity.note(user, "a model call"),
+        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+    )
     parts = WorkspaceParts(
         store,
         watch,
         resumer,
         activity,
         partial(_key_owner, users),
-        demo=any(provider.configured for name, provider in providers.items() if name == "demo"),
+        note=model_note(providers),
     )
     relay = MastraRelay(
         settings=settings,
@@ -120,7 +128,9 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         dial=Dial(settings),
         pool=upstreams,
     )
-    studio_parts = studio.StudioParts(bundle, partial(_is_ready, watch), partial(_opened, activity))
+    studio_parts = studio.StudioParts(
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+    )
     pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
@@ -129,9 +139,13 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    public = _Dispatch({GATEWAY: gateway, MASTRA: relay}, _SameOrigin(pages, settings.public_url))
+    public = _Dispatch({GATEWAY: gateway, MASTRA: relay}, SameOrigin(SmallBodies(pages), settings.public_url))
     return Cloud(
-        apps={"tcp": public, "sandbox": _Dispatch({GATEWAY: gateway}, healing), "admin": commands},
+        apps={
+            "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
+            "sandbox": _Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "admin": commands,
+        },
         background=[notifications.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
     )
@@ -215,31 +229,6 @@ class _Dispatch:
         return await self._rest(scope, receive, send)
 
 
-class _SameOrigin:
-    """Refuses a change that no page of this origin asked for; the healer's route knows no cookie."""
-
-    def __init__(self, app: Asgi, public_url: str) -> None:
-        self._app, self._public_url = app, public_url
-
-    def _allowed(self, scope: Scope) -> bool:
-        if scope["path"] == "/api/sandbox/heal":
-            return True
-        return is_same_origin(scope["method"], header_map(scope["headers"]), self._public_url)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._allowed(scope):
-            text = "This request does not come from a page of this cloud."
-            return await _send_json(send, 403, {"error": text, "code": "cross_origin"})
-        return await self._app(scope, receive, send)
-
-
-async def _send_json(send: Send, status: int, value: dict[str, str]) -> None:
-    body = json.dumps(value).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _control(*routers: Any) -> FastAPI:
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     for router in routers:
@@ -277,7 +266,7 @@ async def _malformed(_request: Request, error: Exception) -> JSONResponse:
     """Name what is wrong with a request, without repeating what was sent."""
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems[:3])
-    return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 422)
+    return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 400)
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:

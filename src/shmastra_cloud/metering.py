@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
+
+import asyncpg
 
 from shmastra_cloud.gateway import KeyOwner
 from shmastra_cloud.identity import owner_of_key
@@ -14,6 +17,15 @@ if TYPE_CHECKING:
     from shmastra_cloud.database import Pool
     from shmastra_cloud.gateway import UsageRow
 
+log = logging.getLogger(__name__)
+
+_INSERT = (
+    "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
+    " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at)"
+    " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+    " $14, $15) on conflict (id) do nothing"
+)
+_UNSTORABLE = (asyncpg.DataError, UnicodeEncodeError, OverflowError)
 _GROUPS = {
     "user": "coalesce(u.email, 'removed')",
     "model": "coalesce(e.model, e.provider)",
@@ -34,32 +46,37 @@ class KeysInDatabase:
 
 
 async def write_usage(pool: Pool, rows: Sequence[UsageRow]) -> None:
-    """Write a batch; a batch that was written already, with its answer lost, is not counted twice."""
-    await pool.executemany(
-        "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
-        " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at)"
-        " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-        " $14, $15) on conflict (id) do nothing",
-        [
-            (
-                row.id,
-                row.user_id,
-                row.provider,
-                row.model,
-                row.purpose,
-                row.input_tokens,
-                row.cached_tokens,
-                row.reasoning_tokens,
-                row.output_tokens,
-                row.status,
-                row.ttfb_ms,
-                row.duration_ms,
-                row.ended,
-                row.estimated,
-                row.at,
-            )
-            for row in rows
-        ],
+    """Write a batch; a batch that was written already, with its answer lost, is not counted twice.
+
+    A row that the database can't hold is logged and left out, so that it does not hold up all others.
+    """
+    try:
+        await pool.executemany(_INSERT, [_values(row) for row in rows])
+    except _UNSTORABLE as error:
+        if len(rows) == 1:
+            log.error("a usage row cannot be stored (%s): %s", type(error).__name__, rows[0].id)  # noqa: TRY400
+            return
+        for row in rows:
+            await write_usage(pool, [row])
+
+
+def _values(row: UsageRow) -> tuple[object, ...]:
+    return (
+        row.id,
+        row.user_id,
+        row.provider,
+        row.model,
+        row.purpose,
+        row.input_tokens,
+        row.cached_tokens,
+        row.reasoning_tokens,
+        row.output_tokens,
+        row.status,
+        row.ttfb_ms,
+        row.duration_ms,
+        row.ended,
+        row.estimated,
+        row.at,
     )
 
 

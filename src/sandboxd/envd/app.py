@@ -30,6 +30,12 @@ class Hands(Protocol):
     def command(self, argv: Sequence[str], *, user: str, cwd: str, env: Mapping[str, str]) -> list[str]:
         """Return what to run on this machine so that ``argv`` runs inside."""
 
+    async def signal(self, group: int, number: int) -> int:
+        """Signal a process group by its number inside; return how many processes were reached."""
+
+    def refused_processes(self) -> int:
+        """Return how often the sandbox was refused one process more than its limit."""
+
 
 def envd_app(hands: Hands) -> Any:
     """Return the application; Connect services want the full path, so paths are told apart by prefix."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connectrpc.errors import ConnectError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from sandboxd.envd.reach import PIECE, operate, outcome, start, user_of
+from sandboxd.envd.reach import PIECE, not_started, operate, outcome, start, user_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,11 +30,12 @@ class FileRoutes:
 
     async def read(self, request: Request) -> Response:
         """Answer with a file."""
+        why = partial(not_started, self._hands, self._hands.refused_processes())
         try:
             process = await start(
                 self._hands, _user(request), {"do": "read", "path": request.query_params.get("path", "")}
             )
-            told = await outcome(process)
+            told = await outcome(process, why)
         except ConnectError as error:
             return _error(error)
 

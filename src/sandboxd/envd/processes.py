@@ -20,7 +20,8 @@ from e2b.envd.process import process_pb as pb
 from e2b.envd.process.process_connect import Process as ProcessInterface
 from protobuf import Oneof
 
-from sandboxd.envd.reach import environment, home_of, user_of
+from sandboxd.envd.reach import environment, home_of, not_started, user_of
+from sandboxd.errors import WrongState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +35,6 @@ QUEUE = 256
 KEEPALIVE_SECONDS = 25.0
 START_SECONDS = 20
 MAX_PROCESSES = 200
-SIGNAL_SECONDS = 10
 
 
 @dataclass
@@ -125,6 +125,7 @@ class ProcessService(ProcessInterface):
             raise ConnectError(Code.RESOURCE_EXHAUSTED, "too many programs are followed in this sandbox")
         user, config = user_of(ctx.request_headers.get("authorization")), request.process
         wanted = ["/usr/bin/setsid", "--wait", "/bin/sh", "-c", WRAPPER, "sh", config.cwd or home_of(user)]
+        refused = self._hands.refused_processes()
         process = await asyncio.create_subprocess_exec(
             *self._hands.command(
                 [*wanted, config.cmd, *config.args],
@@ -136,7 +137,10 @@ class ProcessService(ProcessInterface):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        running = Running(config, request.tag, user, process, await _first_line(process))
+        pid = await _first_line(process)
+        if pid is None:
+            raise not_started(self._hands, refused)
+        running = Running(config, request.tag, user, process, pid)
         self._running[running.pid] = running
         running.pump = asyncio.create_task(self._pump(running))
         return running
@@ -200,31 +204,24 @@ class ProcessService(ProcessInterface):
 
     async def _signal(self, running: Running, number: int) -> None:
         """Signal the group inside: a signal to the program outside would leave what it started."""
-        killer = await asyncio.create_subprocess_exec(
-            *self._hands.command(
-                ["/bin/kill", f"-{number}", "--", f"-{running.pid}"], user=running.user, cwd="/", env={}
-            ),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(SIGNAL_SECONDS):
-            await killer.wait()
+        with contextlib.suppress(WrongState):  # it is gone, and the program with it
+            await self._hands.signal(running.pid, number)
 
 
 def _event(what: Any) -> Any:
     return pb.ProcessEvent(event=what)
 
 
-async def _first_line(process: asyncio.subprocess.Process) -> int:
+async def _first_line(process: asyncio.subprocess.Process) -> int | None:
     try:
         async with asyncio.timeout(START_SECONDS):
             line = await process.stderr.readline() if process.stderr else b""
         return int(line)
-    except (TimeoutError, ValueError) as error:
+    except (TimeoutError, ValueError):
         if process.returncode is None:
             process.kill()
         await process.wait()
-        raise ConnectError(Code.UNAVAILABLE, "the sandbox did not start the program") from error
+        return None
 
 
 async def _read(running: Running, reader: asyncio.StreamReader | None, name: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from sandboxd.envd.app import Hands
 
@@ -22,6 +23,10 @@ SECONDS = 120
 PIECE = 65536
 HEAD_BYTES = 1 << 24
 PATH = "/usr/local/bin:/usr/bin:/bin"
+FULL = (
+    "the sandbox is at its limit of processes, so nothing more starts in it: end some of them "
+    "(commands.list, commands.kill), or raise SHMASTRA_SANDBOX_PIDS"
+)
 CODES = {
     "FileNotFoundError": Code.NOT_FOUND,
     "PermissionError": Code.PERMISSION_DENIED,
@@ -59,6 +64,13 @@ def environment(hands: Hands, user: str, more: Mapping[str, str]) -> dict[str, s
     return {"HOME": home_of(user), "USER": user, "LOGNAME": user, "PATH": PATH, **hands.envs, **more}
 
 
+def not_started(hands: Hands, refused_before: int) -> ConnectError:
+    """Return why nothing was started: the limit of processes, where it was met meanwhile, else unknown."""
+    if hands.refused_processes() > refused_before:
+        return ConnectError(Code.FAILED_PRECONDITION, FULL)
+    return ConnectError(Code.UNAVAILABLE, "the sandbox did not start the program")
+
+
 async def start(hands: Hands, user: str, operation: dict[str, Any]) -> asyncio.subprocess.Process:
     """Start one operation on files inside.
 
@@ -78,8 +90,8 @@ async def start(hands: Hands, user: str, operation: dict[str, Any]) -> asyncio.s
     )
 
 
-async def outcome(process: asyncio.subprocess.Process) -> Any:
-    """Read how an operation went.
+async def outcome(process: asyncio.subprocess.Process, why: Callable[[], ConnectError]) -> Any:
+    """Read how an operation went; ``why`` tells what to raise where it did not even start.
 
     Raises:
         ConnectError: it failed.
@@ -88,7 +100,7 @@ async def outcome(process: asyncio.subprocess.Process) -> Any:
         raise ConnectError(Code.INTERNAL, "the operation has no output")
     line = await process.stdout.readline()
     if not line:
-        raise ConnectError(Code.UNAVAILABLE, "the sandbox did not run the operation")
+        raise why()
     told = json.loads(line)
     if "error" in told:
         raise ConnectError(CODES.get(told["error"], Code.INTERNAL), told["text"])
@@ -101,11 +113,12 @@ async def operate(hands: Hands, user: str, body: AsyncIterator[bytes] | None = N
     Raises:
         ConnectError: it failed, or did not end in time.
     """
+    why = partial(not_started, hands, hands.refused_processes())
     process = await start(hands, user, operation)
     try:
         async with asyncio.timeout(SECONDS):
             await _feed(process, body)
-            return await outcome(process)
+            return await outcome(process, why)
     except TimeoutError as error:
         raise ConnectError(Code.DEADLINE_EXCEEDED, "the operation did not end in time") from error
     finally:

@@ -97,7 +97,8 @@ def settings() -> Settings:
         return load_settings()
     except ValidationError as error:
         first = error.errors()[0]
-        raise Failed(f"{first['loc'][0]}: {first['msg']}.") from error
+        where = "".join(f"{name}: " for name in first["loc"])
+        raise Failed(f"{where}{first['msg'].removeprefix('Value error, ')}.") from error
 
 
 def read_files(folder: Path, profile: str | None) -> None:

@@ -33,12 +33,17 @@ def up(
 ) -> None:
     """Start everything on this machine and watch over it until Ctrl-C."""
     from shmastra_cloud.start_up import plan_up
-    from shmastra_cloud.supervisor import run_up
+    from shmastra_cloud.supervisor import SERVICE, account, run_up, settle
 
     chosen = {"SHMASTRA_HOST": host, "SHMASTRA_PORT": port}
     os.environ.update({name: str(value) for name, value in chosen.items() if value is not None})
-    plan = plan_up(settings(), typer.echo)
-    asyncio.run(run_up(plan, lambda text: typer.echo(f"shmastra: {text}")))
+    found = settings()
+
+    def tell(text: str) -> None:
+        typer.echo(f"shmastra: {text}")
+
+    found = found.model_copy(update={"data": settle(found.data, account(SERVICE), tell)})
+    asyncio.run(run_up(plan_up(found, typer.echo), tell))
 
 
 def web(
@@ -49,10 +54,12 @@ def web(
     ] = None,
 ) -> None:
     """Serve browsers and sandboxes (one process of several)."""
+    import uvloop
+
     from shmastra_cloud.serve import run_gateway, run_web
 
     found = settings()
-    asyncio.run((run_gateway if only is Part.GATEWAY else run_web)(found, dsn(found)))
+    uvloop.run((run_gateway if only is Part.GATEWAY else run_web)(found, dsn(found)))
 
 
 def worker() -> None:

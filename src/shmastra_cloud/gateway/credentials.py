@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from httprelay import without_hops
 from shmastra_cloud.gateway.errors import InvalidKey
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ _DROPPED_STARTS = (
 _ANSWER_DROPPED = frozenset(
     b"set-cookie set-cookie2 location refresh alt-svc strict-transport-security clear-site-data nel "
     b"report-to reporting-endpoints openai-organization openai-project anthropic-organization-id server via "
-    b"service-worker-allowed content-security-policy x-content-type-options www-authenticate".split()
+    b"service-worker-allowed content-security-policy x-content-type-options www-authenticate link date "
+    b"cache-control expires x-sendfile".split()
 )
-_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-")
+_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-")
 _SANDBOXED = [
+    (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; sandbox"),
 ]
@@ -106,8 +109,11 @@ def headers_for_provider(headers: Iterable[tuple[bytes, bytes]], key: bytes) -> 
     """Return what may go on to a provider; the real key is added by the caller."""
     kept = [
         (name, value)
-        for name, value in headers
-        if name not in _DROPPED and not name.startswith(_DROPPED_STARTS) and key not in value
+        for name, value in without_hops(headers)
+        if name not in _DROPPED
+        and not name.startswith(_DROPPED_STARTS)
+        and key not in value
+        and b"_" not in name
     ]
     kept.append((b"accept-encoding", b"identity"))  # what is compressed cannot be metered
     return kept

@@ -13,7 +13,9 @@ TAIL_BYTES = 12 * 1024
 _USAGE = re.compile(r'(?<!\\)"(?:usage|usageMetadata|usage_metadata)"\s*:\s*(?=\{)')
 _DECODER = json.JSONDecoder()
 _EVENT_OVERHEAD = 220
+_OVERLAP = 2048
 _BYTES_PER_TOKEN = 4
+MAX_TOKENS = 2**31 - 1  # what a row holds
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,18 @@ class Meter:
         while self._tail_size - len(self._tail[0]) >= TAIL_BYTES:
             self._tail_size -= len(self._tail.popleft())
 
-    def tokens(self, *, complete: bool, request_bytes: int, textual: bool = True) -> Tokens:
-        """Return what the response said it used; an estimate where it did not get to say so."""
-        tail = b"".join(self._tail).decode("utf-8", "replace")
-        found = _last(tail)
+    def tokens(
+        self, *, complete: bool, request_bytes: int, textual: bool = True, prose: bool = True
+    ) -> Tokens:
+        """Return what the response said it used; an estimate where it did not get to say so.
+
+        Not ``textual``: neither side's bytes tell anything; not ``prose``: only the request's do.
+        """
+        found = _last(b"".join(self._tail))
         if complete and found is not None:
-            start = _first(self._head.decode("utf-8", "replace")) if "input_tokens" not in found else None
-            return _counts({**(start or {}), **found})
+            if "output_tokens" in found and "input_tokens" not in found:  # Anthropic told the input before
+                found = {**(_first(self._head.decode("utf-8", "replace")) or {}), **found}
+            return _counts(found)
         begun = _first(self._head.decode("utf-8", "replace")) or {}
         known = _counts({**begun, **(found or {})})
         if not textual:
@@ -65,7 +72,7 @@ class Meter:
             input=known.input or request_bytes // _BYTES_PER_TOKEN,
             cached=known.cached,
             reasoning=known.reasoning,
-            output=max(known.output, self._guess()),
+            output=max(known.output, self._guess()) if prose else known.output,
             estimated=True,
         )
 
@@ -79,9 +86,16 @@ def _first(text: str) -> dict[str, Any] | None:
     return _usage(text, list(_USAGE.finditer(text)))
 
 
-def _last(text: str) -> dict[str, Any] | None:
+def _last(data: bytes) -> dict[str, Any] | None:
     """Return the last usage object in a text that may begin and end anywhere."""
-    return _usage(text, list(_USAGE.finditer(text))[::-1])
+    end = len(data)
+    while (start := data.rfind(b'"usage', 0, end)) >= 0:
+        text = data[max(0, start - 1) : end + _OVERLAP].decode("utf-8", "replace")
+        found = _usage(text, list(_USAGE.finditer(text)))
+        if found is not None:
+            return found
+        end = start
+    return None
 
 
 def _usage(text: str, places: list[re.Match[str]]) -> dict[str, Any] | None:
@@ -134,4 +148,4 @@ def _detail(usage: dict[str, Any], name: str, *places: str) -> int:
 
 def _number(usage: object, name: str) -> int:
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if type(value) is int and value > 0 else 0
+    return min(value, MAX_TOKENS) if type(value) is int and value > 0 else 0

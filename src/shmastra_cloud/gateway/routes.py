@@ -18,13 +18,21 @@ _SLUG = rb"[A-Za-z0-9_-]+"
 
 @dataclass(frozen=True)
 class Route:
-    """A safe route: ``spends`` says that it costs, ``chat`` that it is OpenAI's chat completions."""
+    """A safe route: ``spends`` says that it uses tokens, ``chat`` that it is OpenAI's chat completions.
+
+    ``prose`` says that both sides are text, so that tokens can be estimated from bytes where none are told.
+    """
 
     method: str
     pattern: re.Pattern[bytes]
     spends: bool = True
+    prose: bool = True
     chat: bool = False
+    responses: bool = False
     owned: bool = False
+
+
+_NO_PROSE = re.compile(rb"mbed|images|audio")
 
 
 def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
@@ -33,7 +41,9 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
             method,
             re.compile(pattern),
             spends=method == "POST" and b"ount" not in pattern,
+            prose=not _NO_PROSE.search(pattern),
             chat=pattern == b"/chat/completions",
+            responses=pattern == b"/responses",
         )
         for method, pattern in lines
     )
@@ -63,7 +73,7 @@ _ROUTES = {
             ("GET", rb"/api/v3(?:\.\d)?/(?:tools|toolkits)(?:/" + _SLUG + b")?"),
             ("GET", rb"/api/v3(?:\.\d)?/toolkits/categories"),
         ),
-        Route("POST", re.compile(rb"/api/v3(?:\.\d)?/tools/execute/" + _SLUG), owned=True),
+        Route("POST", re.compile(rb"/api/v3(?:\.\d)?/tools/execute/" + _SLUG), spends=False, owned=True),
     ),
 }
 

@@ -29,6 +29,7 @@ from shmastra_cloud.workspaces.errors import (
     WorkspaceError,
 )
 from shmastra_cloud.workspaces.lifecycle import Lifecycle
+from shmastra_cloud.workspaces.pause import pause_all
 from shmastra_cloud.workspaces.reconciler import Reconciler
 from shmastra_cloud.workspaces.relay import MastraRelay
 from shmastra_cloud.workspaces.resume import Resumer
@@ -61,5 +62,6 @@ __all__ = [
     "WorkspaceParts",
     "Workspaces",
     "heal_router",
+    "pause_all",
     "router",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shmastra_cloud.database import Pool, Row
     from shmastra_cloud.secrets_at_rest import Vault
 
-LEASE = dt.timedelta(seconds=15)
+LEASE = dt.timedelta(seconds=10)
 HEALING_SECONDS = 180
 PURPOSE_MASTRA = "sandboxes.mastra_token"
 PURPOSE_TRAFFIC = "sandboxes.traffic_token"
@@ -93,6 +93,11 @@ class Workspaces(Awake):
         if found is None:
             raise UnknownWorkspace("This user has no workspace yet.")
         return found
+
+    async def ready(self) -> list[Workspace]:
+        """Return every workspace whose sandbox is ready."""
+        rows = await self._pool.fetch(f"select {_COLUMNS} from sandboxes s where status = 'ready'")  # noqa: S608
+        return [self._read(row) for row in rows]
 
     async def events(self, workspace_id: UUID, limit: int = 20) -> list[Row]:
         """Return the latest changes, newest first."""

@@ -45,3 +45,12 @@ def test_a_program_in_the_background_is_fed_found_and_killed(sandbox: Sandbox) -
 def test_much_output_arrives_whole(sandbox: Sandbox) -> None:
     done = sandbox.commands.run("head -c 3000000 /dev/zero | tr '\\0' x")
     assert len(done.stdout) == 3_000_000
+
+
+def test_a_signal_reaches_only_the_group_it_is_for(sandbox: Sandbox) -> None:
+    first, second = (sandbox.commands.run("sleep 600", background=True) for _ in range(2))
+    assert sandbox.commands.kill(first.pid)
+    with pytest.raises(CommandExitException):
+        first.wait()
+    assert second.pid in [one.pid for one in sandbox.commands.list()]
+    assert sandbox.commands.kill(second.pid)
