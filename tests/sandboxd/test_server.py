@@ -77,14 +77,13 @@ def test_a_fork_bomb_stops_at_the_limit_and_the_sandbox_lives(daemon: Daemon) ->
 
 
 def once_there_is_room(box: Sandbox, command: str) -> str:
-    deadline = time.monotonic() + 30
-    while True:
+    for _ in range(200):
         try:
             return str(box.commands.run(command).stdout)
         except SandboxException as error:
-            assert "limit of processes" in str(error)
-            assert time.monotonic() < deadline
+            said = str(error)
         time.sleep(0.1)
+    raise AssertionError(said)
 
 
 def test_at_the_limit_a_start_says_so_and_a_kill_still_works(daemon: Daemon) -> None:
