@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 NAME = "shmastra"
 SOURCE = Path(__file__).resolve().parents[3] / "template"
 NPM_SECONDS = 600
+# npm's own patience (two minutes and more) would hide a registry that cannot be reached
+NPM_OPTIONS = (
+    "--ignore-scripts",
+    "--no-progress",
+    "--fetch-retries=2",
+    "--fetch-retry-mintimeout=1000",
+    "--fetch-retry-maxtimeout=5000",
+    "--fetch-timeout=60000",
+)
 STEP_SECONDS = 120
 USER = 1000
 PROJECT_FILES = (
@@ -118,7 +127,13 @@ def install(source: Path, target: Path) -> Path:
     node = _wheel()
     npm = [str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js")]
     path = f"{node / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}"
-    _run([*npm, "ci", "--ignore-scripts", "--no-progress"], cwd=target, path=path, seconds=NPM_SECONDS)
+    try:
+        _run([*npm, "ci", *NPM_OPTIONS], cwd=target, path=path, seconds=NPM_SECONDS)
+    except BuildFailed as error:
+        raise BuildFailed(
+            f"The packages of {source.name} could not be installed. Is the npm registry, or the mirror that npm "
+            f"is configured with, reachable? {error}"
+        ) from error
     stamp.write_text(wanted)
     return target
 
