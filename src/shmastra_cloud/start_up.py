@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 ADMIN = "admin@localhost"
 BUILD_BYTES = 3 << 30
+COMPLAINT = "shmastra: "
 ENGINE_VARIABLES = ("SHMASTRA_SANDBOX_",)
 
 
@@ -46,6 +50,43 @@ def ensure_template(data: Path, say: Callable[[str], None]) -> None:
         build(templates, cache, progress)
     if fresh or not (data / "studio" / "index.html").exists():
         studio_bundle(cache, data / "studio")
+
+
+def is_complete(data: Path) -> bool:
+    """Tell whether the template and Studio's bundle are there, of this source."""
+    templates = data / "engine" / "templates"
+    base = (templates / "base" / "template.json").exists()
+    return base and is_built(templates) and (data / "studio" / "index.html").exists()
+
+
+async def _build_apart(data: Path, say: Callable[[str], None]) -> None:
+    """Build in a process of its own, which ends with all that it started when this task is cancelled.
+
+    Raises:
+        BuildFailed: a step failed; the message is that process's last word.
+    """
+    argv = [sys.executable, "-m", "shmastra_cloud", "template", "build", "--data", str(data)]
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    last = ""
+    try:
+        while process.stdout is not None and (line := await process.stdout.readline()):
+            last = line.decode(errors="replace").strip() or last
+            if not last.startswith(COMPLAINT):
+                say(last)
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    if process.returncode != 0:
+        raise BuildFailed(last.removeprefix(COMPLAINT))
 
 
 def _check_space(data: Path) -> None:
@@ -83,8 +124,9 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
     async def on_stop(dsn: str, environ: Mapping[str, str]) -> None:
         await _pause_sandboxes(settings, dsn, environ)
 
-    def build_template() -> None:
-        ensure_template(data, say)
+    async def build_template() -> None:
+        if not is_complete(data):
+            await _build_apart(data, say)
 
     return UpPlan(
         build=build_template,

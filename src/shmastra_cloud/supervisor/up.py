@@ -37,6 +37,10 @@ async def _nothing_to_do(_dsn: str, _environ: Mapping[str, str]) -> None:
     return
 
 
+async def _nothing_to_build() -> None:
+    return
+
+
 @dataclass(frozen=True)
 class UpPlan:
     """What is to be brought up.
@@ -54,7 +58,7 @@ class UpPlan:
     prepare: Callable[[str], Awaitable[None]]
     on_ready: Callable[[str], Awaitable[None]]
     on_stop: Callable[[str, Mapping[str, str]], Awaitable[None]] = _nothing_to_do
-    build: Callable[[], None] = lambda: None
+    build: Callable[[], Awaitable[None]] = _nothing_to_build
     database_url: str | None = None
     demo_model: bool = False
     engine: bool = True
@@ -112,7 +116,7 @@ async def _bring_up(
     _own_folders(plan, service)
     check_readable(service, [Path(sys.executable), Path(__file__), binaries() / "postgres", plan.data])
     bound = _listen(plan, service, sockets)
-    await asyncio.to_thread(plan.build)
+    await plan.build()
     _own_all(plan.data / "studio", service)
     dsn = plan.database_url or await _postgres(plan, service, say, started)
     await plan.prepare(dsn)

@@ -131,8 +131,8 @@ def install(source: Path, target: Path) -> Path:
         _run([*npm, "ci", *NPM_OPTIONS], cwd=target, path=path, seconds=NPM_SECONDS)
     except BuildFailed as error:
         raise BuildFailed(
-            f"The packages of {source.name} could not be installed. Is the npm registry, or the mirror that npm "
-            f"is configured with, reachable? {error}"
+            f"The packages of {source.name} could not be installed. Is the npm registry, or the mirror that "
+            f"npm is configured with, reachable? {error}"
         ) from error
     stamp.write_text(wanted)
     return target
@@ -204,5 +204,5 @@ def _run(
     except subprocess.TimeoutExpired as error:
         raise BuildFailed(f"{Path(argv[0]).name} did not end within {seconds} s.") from error
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()[-400:]
+        said = " ".join((done.stderr or done.stdout).split())[:400]
         raise BuildFailed(f"{Path(argv[0]).name} failed: {said}")
