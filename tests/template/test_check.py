@@ -51,7 +51,7 @@ BROKEN: dict[str, tuple[Callable[[Project], None], tuple[str | None, int | None,
     "enum": (_after("export enum A { B }\n"), (f"src/mastra/{CLOCK}", 11, 8), "as const"),
     "agent without a model": (
         lambda project: project.edit("agents/companion.ts", "  model: async () => getModel('fast'),\n", ""),
-        ("src/mastra/agents/companion.ts", 6, 26),
+        ("src/mastra/agents/companion.ts", 7, 26),
         "model",
     ),
     "agent that is none": (

@@ -6,7 +6,6 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,7 +98,21 @@ def test_copies_taken_while_it_writes_are_consistent_and_miss_nothing_acknowledg
 
     socket = project.root / ".shmastra/checkpoint.sock"
     assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+    _the_socket_writes_nowhere_else(project)
     _without_a_server(project, writer)
+
+
+def _the_socket_writes_nowhere_else(project: Project) -> None:
+    request = {"target": str(project.temporary), "files": []}
+    code = (
+        "const c = require('net').connect('.shmastra/checkpoint.sock');"
+        "c.write(process.argv[1] + '\\n');"
+        "c.on('data', d => process.stdout.write(d));"
+    )
+    done = subprocess.run(
+        [NODE, "-e", code, json.dumps(request)], cwd=project.root, capture_output=True, text=True, timeout=20
+    )
+    assert json.loads(done.stdout) == {"ok": False, "error": "the target is elsewhere"}
 
 
 def _without_a_server(project: Project, writer: Writer) -> None:
@@ -138,17 +151,3 @@ def test_what_a_killed_checkpoint_left_is_cleared_or_put_back(project: Project, 
     (left / "marker").touch()
     (project.root / ".storage").mkdir()
     assert _checkpoint(project) == set()
-
-
-def test_the_socket_writes_nowhere_else(project: Project, tmp_path: Path) -> None:
-    project.start()
-    request = {"target": str(tmp_path), "files": []}
-    code = (
-        "const c = require('net').connect('.shmastra/checkpoint.sock');"
-        "c.write(process.argv[1] + '\\n');"
-        "c.on('data', d => process.stdout.write(d));"
-    )
-    done = subprocess.run(
-        [NODE, "-e", code, json.dumps(request)], cwd=project.root, capture_output=True, text=True, timeout=20
-    )
-    assert json.loads(done.stdout) == {"ok": False, "error": "the target is elsewhere"}

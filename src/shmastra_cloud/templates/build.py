@@ -162,9 +162,10 @@ def _add_project(rootfs: Path, installed: Path, source: Path) -> None:
 
 
 def _warm(rootfs: Path, progress: Callable[[str], None]) -> None:
-    """Load the project once inside, so that every sandbox starts with Node's compiled form of all its packages.
+    """Load the project once inside, so that every sandbox starts with Node's compiled form of its packages.
 
-    Node keys that by path, version and user. The packages' code runs without network, privileges or other processes in sight.
+    Node keys that by path, version and user. The packages' code runs without network and privileges, and sees
+    no other process.
     """
     alone = ["--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     inside = [f"--root={rootfs}", f"--setuid={USER}", f"--setgid={USER}", "--wd=/home/user/shmastra"]

@@ -14,6 +14,9 @@ const storage = process.env.SHMASTRA_STORAGE ?? `${process.env.SHMASTRA_PROJECT 
 const token = process.env.MASTRA_AUTH_TOKEN;
 if (!token) throw new Error('MASTRA_AUTH_TOKEN is not set; the dev server never runs open.');
 
+const traces = new DuckDBStore({ path: `${storage}/traces.duckdb`, memoryLimit: '512MB', threads: 2 });
+
+// Only what is registered here appears in Studio.
 export const mastra = new Mastra({
   agents: { assistant, companion },
   tools: { clock },
@@ -22,7 +25,7 @@ export const mastra = new Mastra({
   storage: new MastraCompositeStore({
     id: 'storage',
     default: new LibSQLStore({ id: 'libsql', url: `file:${storage}/mastra.db` }),
-    domains: { observability: await new DuckDBStore({ path: `${storage}/traces.duckdb` }).getStore('observability') },
+    domains: { observability: await traces.getStore('observability') },
   }),
   observability: new Observability({
     configs: { default: { serviceName: 'shmastra', exporters: [new DefaultExporter()] } },
@@ -31,6 +34,7 @@ export const mastra = new Mastra({
     host: '127.0.0.1',
     port: Number(process.env.PORT ?? 4111),
     apiPrefix: process.env.MASTRA_API_PREFIX,
+    drainTimeout: 3_000, // below what the runner gives a server to end
     auth: new SimpleAuth({
       headers: ['x-mastra-auth-token', 'Authorization'],
       tokens: { [token]: { id: process.env.USER_ID ?? 'owner', name: 'owner' } },
