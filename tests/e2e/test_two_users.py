@@ -46,12 +46,14 @@ def pair(browser: Browser, cloud: RunningCloud) -> Iterator[Pair]:
     sandbox = cloud.sandbox(CARL)
     project = "/home/user/shmastra"
     sandbox.files.write(f"{project}/{SECRET}.txt", SECRET)
-    sandbox.files.write(f"{project}/src/mastra/agents/hermit.ts", AGENT)
+    sandbox.files.write("/tmp/hermit.ts", AGENT)
     index = sandbox.files.read(f"{project}/src/mastra/index.ts")
     index = "import { hermit } from './agents/hermit';\n" + index.replace(
         "{ assistant, companion }", "{ assistant, companion, hermit }"
     )
-    sandbox.files.write(f"{project}/src/mastra/index.ts", index)
+    sandbox.files.write("/tmp/index.ts", index)
+    # both at once: the dev server starts anew once
+    sandbox.commands.run(f"cd {project}/src/mastra && mv /tmp/hermit.ts agents/ && mv /tmp/index.ts index.ts")
     wait_until(lambda: "hermit" in _agents(carl, {}), 30, "the new agent")
     carl.page.goto("/studio/agents/companion/threads/new")
     carl.page.locator("textarea").fill(SECRET)
