@@ -48,11 +48,12 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
+    from shmastra_cloud.gateway import Provider
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
 
@@ -105,13 +106,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
-    gateway = Gateway(
-        providers,
-        keys,
-        usage,
-        lambda user: activity.note(user, "a model call"),
-        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
-    )
+    gateway = _gateway(settings, providers, keys, usage, activity)
     parts = WorkspaceParts(
         store,
         watch,
@@ -173,13 +168,31 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
     usage = BatchWriter(partial(write_usage, pool))
     activity = Activity(Awake(pool), settings.idle_seconds)
-    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    gateway = _gateway(settings, providers, keys, usage, activity)
     pages = _control()
     pages.add_api_route("/ready", Readiness({"database": partial(_database_answers, pool)}).answer)
     return Cloud(
-        apps={"tcp": _Dispatch({GATEWAY: gateway}, pages)},
+        apps={
+            "tcp": OwnHost(_Dispatch({GATEWAY: gateway}, pages), (settings.public_url, settings.gateway_url))
+        },
         background=[notifications.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, gateway.aclose],
+    )
+
+
+def _gateway(
+    settings: Settings,
+    providers: Mapping[str, Provider],
+    keys: KeyCache,
+    usage: BatchWriter,
+    activity: Activity,
+) -> Gateway:
+    return Gateway(
+        providers,
+        keys,
+        usage,
+        lambda user: activity.note(user, "a model call"),
+        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
     )
 
 
