@@ -64,21 +64,21 @@ def pair(browser: Browser, cloud: RunningCloud) -> Iterator[Pair]:
     dora.close()
 
 
-def test_each_sees_his_own_agents_threads_and_files(pair: Pair) -> None:
-    for path in ("/studio/agents", "/studio/traces", "/studio/workspaces"):
-        for visit in (pair.carl, pair.dora):
-            visit.page.goto(path)
-            expect(
-                visit.page.get_by_role("main").get_by_text(re.compile("Assistant|No traces")).first
-            ).to_be_visible()
-    assert _threads(pair.carl) == 1
-    assert _threads(pair.dora) == 0
-    for visit, mine in ((pair.carl, True), (pair.dora, False)):
+def test_each_sees_his_own_agents_threads_files_and_traces(pair: Pair) -> None:
+    assert (_threads(pair.carl), _threads(pair.dora)) == (1, 0)
+    for visit, count in ((pair.carl, 1), (pair.dora, 0)):
+        main = visit.page.get_by_role("main")
         visit.page.goto("/studio/agents")
-        expect(visit.page.get_by_role("main").get_by_text("Hermit", exact=True)).to_have_count(int(mine))
+        expect(main.get_by_text("Companion", exact=True)).to_be_visible()
+        expect(main.get_by_text("Hermit", exact=True)).to_have_count(count)
         visit.page.goto("/studio/workspaces")
         expect(visit.page.get_by_text("package.json", exact=True)).to_be_visible()
-        assert (f"{SECRET}.txt" in visit.text()) is mine
+        expect(visit.page.get_by_text(f"{SECRET}.txt", exact=True)).to_have_count(count)
+        _, traces = visit.fetch("/api/mastra/observability/traces")
+        assert (SECRET in str(traces)) is bool(count)
+        visit.page.goto("/studio/traces")
+        expect(visit.page.get_by_role("heading", name="Traces")).to_be_visible()
+        expect(main.get_by_text(SECRET)).to_have_count(count)
 
 
 @pytest.mark.parametrize(
