@@ -73,6 +73,10 @@ class Bounded:
         """Stop accepting and end what is open."""
         if self._server is not None:
             self._server.close()
+        await self.drop()
+
+    async def drop(self) -> None:
+        """End what is open; go on accepting."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

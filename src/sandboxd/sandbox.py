@@ -10,24 +10,25 @@ import asyncio
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandboxd import freezer
-from sandboxd.commands import run
+from sandboxd.commands import inherited, run
 from sandboxd.egress import Bounded, proxy, to_socket
 from sandboxd.errors import CommandFailed, WrongState
 from sandboxd.idmap import bind_idmapped
 from sandboxd.namespaces import NetworkNamespace
 from sandboxd.seccomp import profile
-from sandboxd.spec import MOUNT_TARGETS, Limits, oci_config
+from sandboxd.spec import MOUNT_TARGETS, USER_UID, Limits, oci_config
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
 GATEWAY_PORT, PROXY_PORT = 4000, 3128
 RUNC = "/usr/sbin/runc"
+SAID_BYTES = 400
 
 
 class Sandbox:
@@ -44,10 +45,13 @@ class Sandbox:
         runc_root: Path,
         gateway: Path | None,
         egress: Callable[[], Sequence[str]],
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.id, self.folder, self._template = sandbox_id, folder, template
         self._first_uid, self._limits, self._runc_root = first_uid, limits, runc_root
-        self._gateway, self._egress = gateway, egress
+        self._gateway, self._egress, self._ended = gateway, egress, ended
+        self._watched: int | None = None
+        self._frozen = False
         self._network: NetworkNamespace | None = None
         self._listeners: list[Bounded] = []
 
@@ -84,7 +88,7 @@ class Sandbox:
 
     async def stop(self) -> None:
         """End the container; its disk is kept."""
-        await self._detach()
+        await self.detach()
         await run(*self._runc("delete", "--force", self.id), check=False)
         for name in ("root", "lower", "disk"):
             await run("umount", "--lazy", str(self.folder / name), check=False)
@@ -95,12 +99,15 @@ class Sandbox:
         await asyncio.to_thread(shutil.rmtree, self.folder, True)
 
     async def freeze(self) -> None:
-        """Stop its processes where they are, after closing its ways out.
+        """Stop its processes where they are, and close what is open between them and the world.
 
         Raises:
             WrongState: it does not run.
         """
+        self._frozen = True
         await freezer.freeze(self.id)
+        for listener in self._listeners:
+            await listener.drop()
 
     async def thaw(self) -> None:
         """Let its processes go on.
@@ -109,6 +116,7 @@ class Sandbox:
             WrongState: it does not run.
         """
         await freezer.thaw(self.id)
+        self._frozen = False
 
     async def connect(self, port: int) -> socket.socket:
         """Return a socket connected to a port inside.
@@ -117,17 +125,30 @@ class Sandbox:
             WrongState: it does not run.
             OSError: nothing listens there.
         """
-        if self._network is None:
+        if self._network is None or self._frozen:
             raise WrongState(f"Sandbox {self.id} does not run.")
         return await self._network.connect(port)
 
-    def command(self, argv: Sequence[str], *, user: str, cwd: str, env: Mapping[str, str]) -> list[str]:
-        """Return what to run here so that ``argv`` runs inside, with no more rights than it has."""
-        uid = 0 if user == "root" else 1000
-        pairs = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
-        return self._runc(
-            "exec", "--ignore-paused", "--user", f"{uid}:{uid}", "--cwd", cwd, *pairs, self.id, *argv
+    async def start_inside(self, argv: Sequence[str], *, user: str, link: socket.socket) -> bool:
+        """Start a program inside, with no more rights than it has there and a socket as its standard input.
+
+        False where the runtime did not start it.
+        """
+        uid = 0 if user == "root" else USER_UID
+        # a sandbox may stand still for a moment while a group is signalled
+        how = ("--detach", "--ignore-paused", "--user", f"{uid}:{uid}", "--cwd", "/")
+        process = await asyncio.create_subprocess_exec(
+            *self._runc("exec", *how, self.id, *argv),
+            stdin=link.fileno(),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=inherited,
         )
+        try:
+            return await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
 
     async def _run_container(self) -> int:
         """Start the container and return the pid of its first process, as this machine numbers it."""
@@ -140,15 +161,18 @@ class Sandbox:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=inherited,
             )
             if await process.wait() != 0:
-                raise CommandFailed(f"runc could not start sandbox {self.id}; see {log.name}.")
+                raise CommandFailed(f"runc could not start sandbox {self.id}: {_last(Path(log.name))}")
         return int(pid_file.read_text())
 
     def _runc(self, *arguments: str) -> list[str]:
         return [RUNC, "--root", str(self._runc_root), *arguments]
 
     async def _attach(self, pid: int) -> None:
+        self._watched = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._watched, self._has_ended)
         self._network = NetworkNamespace(pid)
         ways = [(PROXY_PORT, proxy(self._egress, self.id))]
         if self._gateway is not None:
@@ -158,7 +182,20 @@ class Sandbox:
             await listener.start()
             self._listeners.append(listener)
 
-    async def _detach(self) -> None:
+    def _has_ended(self) -> None:
+        """Say so, once, where its first process ended by itself."""
+        self._unwatch()
+        self._ended()
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            os.close(self._watched)
+            self._watched = None
+
+    async def detach(self) -> None:
+        """Let go of it; it goes on."""
+        self._unwatch()
         for listener in self._listeners:
             await listener.aclose()
         self._listeners.clear()
@@ -185,7 +222,10 @@ class Sandbox:
         for name in MOUNT_TARGETS:
             target = self.folder / "root" / name
             if target.is_symlink() or not target.is_dir():
-                raise CommandFailed(f"/{name} of sandbox {self.id} is not a folder any more; reset it.")
+                raise CommandFailed(
+                    f"/{name} of sandbox {self.id} is not a folder any more, so it cannot be started: "
+                    "it was replaced from inside. Delete the sandbox and make it anew."
+                )
 
     async def _format(self, image: Path) -> None:
         """Make the disk under another name first, so that a half-made one is never used."""
@@ -200,3 +240,8 @@ class Sandbox:
     def _write_config(self) -> None:
         config = oci_config(self.id, str(self.folder / "root"), self._first_uid, self._limits, profile())
         (self.folder / "config.json").write_text(json.dumps(config))
+
+
+def _last(log: Path) -> str:
+    """Return what a log ends with."""
+    return log.read_text(errors="replace").strip()[-SAID_BYTES:]

@@ -45,7 +45,7 @@ class Daemon:
     def start(self) -> None:
         argv = [sys.executable, "-m", "sandboxd", "serve", "--listen", f"127.0.0.1:{self.port}"]
         argv += ["--data", str(self.data), "--gateway-socket", str(self.gateway)]
-        limits = {"SHMASTRA_SANDBOX_MEMORY_MB": "256", "SHMASTRA_SANDBOX_DISK_MB": "64"}
+        limits = {"SHMASTRA_SANDBOX_MEMORY_MB": "256", "SHMASTRA_SANDBOX_DISK_MB": "160"}
         environ = {
             "PATH": os.environ["PATH"],
             "SANDBOXD_API_KEY": KEY,

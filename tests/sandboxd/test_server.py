@@ -51,7 +51,7 @@ def test_a_sandbox_runs_as_a_user_without_rights(sandbox: Sandbox) -> None:
         "cat /proc/kcore",
         "echo 1 > /proc/sys/kernel/panic",
         "touch /usr/bin/evil",
-        "dd if=/dev/zero of=/home/user/big bs=1M count=100",
+        "dd if=/dev/zero of=/home/user/big bs=1M count=200",
     ],
 )
 def test_what_would_lead_out_is_refused(sandbox: Sandbox, attack: str) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,19 +15,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+WAIT = "wait for it, or stop it, and start again.\n"
 STATE = Path("/var/lib/shmastra")
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Path]:
-    """A copy in a folder that only root may enter, as pytest's own are."""
-    target = tmp_path / "clone"
+def copy_to(target: Path) -> Path:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in listed.decode().split("\0"):
         if name and (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """A copy in a folder that only root may enter, as pytest's own are."""
     tmp_path.parent.chmod(0o700)
+    target = copy_to(tmp_path / "clone")
     yield target
     shutil.rmtree(state_of(target), ignore_errors=True)
 
@@ -100,11 +106,14 @@ def test_without_a_registry_one_sentence_says_so(clone: Path) -> None:
 
 
 @pytest.mark.engine
-def test_beside_another_run_it_stops(clone: Path) -> None:
-    data = clone / "data"
-    data.mkdir()
-    with (data / "bootstrap.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        status, said = run(clone, "up", "--help")
-    assert status == 1
-    assert "another run" in said
+def test_beside_another_run_it_stops_and_where_all_can_read_it_stays() -> None:
+    with tempfile.TemporaryDirectory(prefix="shmastra-clone-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        clone = copy_to(Path(folder) / "clone")
+        (clone / "data").mkdir()
+        with (clone / "data/bootstrap.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            status, said = run(clone, "up", "--help")
+        assert status == 1
+        assert said == "shmastra: another run is installing into this clone: " + WAIT
+        assert not (clone / "data").is_symlink()

@@ -41,10 +41,11 @@ def diagnose(found: Settings) -> list[dict[str, str]]:
     from shmastra_cloud.doctor import Check, check_files, check_machine, check_stopped
 
     local = [*check_machine(found), *check_files(found)]
-    running = _ask(found)
+    closed = _closed(found)
+    running = None if closed else _ask(found)
     if running is not None:
         cloud = [Check("cloud", "ok", f"answers at {socket(found)}")]
-    elif _closed(found):
+    elif closed:
         cloud = [
             Check(name, "warning", f"{socket(found)} is closed to this user", "Run this as root.")
             for name in ("cloud", "database", "sandboxes", "providers")

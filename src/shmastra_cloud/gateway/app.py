@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from httprelay import (
@@ -54,8 +53,7 @@ log = logging.getLogger(__name__)
 PREFIX = b"/api/gateway/"
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A request that was let in."""
 
     provider: Provider

@@ -66,7 +66,7 @@ class Exchange:
         if 300 <= status < 400:
             raise UpstreamUnusable(f"{self._provider.name} answered with a redirect, which is not followed.")
         self.status = status
-        kind = next((value for name, value in headers if name == b"content-type"), b"").lower()
+        kind = dict(headers).get(b"content-type", b"").lower()
         self._textual = kind.startswith(_TEXTUAL)
         if status >= 400:
             self._edit = Redacted(self._provider.keys.all())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 HEAD_BYTES = 2 * 1024
 TAIL_BYTES = 12 * 1024
@@ -18,8 +17,7 @@ _BYTES_PER_TOKEN = 4
 MAX_TOKENS = 2**31 - 1  # what a row holds
 
 
-@dataclass(frozen=True)
-class Tokens:
+class Tokens(NamedTuple):
     """What a request used; input includes cached, output includes reasoning."""
 
     input: int = 0
@@ -34,6 +32,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._head = b""
+        self._head_room = HEAD_BYTES
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._bytes = 0
@@ -41,14 +40,20 @@ class Meter:
 
     def chunk(self, data: bytes) -> None:
         """Keep a reference to what may be needed; nothing is copied."""
-        self._bytes += len(data)
+        size = len(data)
+        self._bytes += size
         self._events += data.count(b"data:")
-        if len(self._head) < HEAD_BYTES:
-            self._head += data[: HEAD_BYTES - len(self._head)]
-        if len(data) > TAIL_BYTES:
-            data = data[-TAIL_BYTES:]
+        if self._head_room > 0:
+            self._head += data[: self._head_room]
+            self._head_room -= size
+        if size > TAIL_BYTES:
+            data, size = data[-TAIL_BYTES:], TAIL_BYTES
         self._tail.append(data)
-        self._tail_size += len(data)
+        self._tail_size += size
+        if self._tail_size > 2 * TAIL_BYTES:
+            self._shorten()
+
+    def _shorten(self) -> None:
         while self._tail_size - len(self._tail[0]) >= TAIL_BYTES:
             self._tail_size -= len(self._tail.popleft())
 
@@ -142,8 +147,9 @@ def _google(usage: dict[str, Any]) -> Tokens:
     )
 
 
-def _detail(usage: dict[str, Any], name: str, *places: str) -> int:
-    return max(_number(usage.get(place) or {}, name) for place in places)
+def _detail(usage: dict[str, Any], name: str, first: str, second: str) -> int:
+    place = usage.get(first) or usage.get(second)
+    return _number(place, name) if place else 0
 
 
 def _number(usage: object, name: str) -> int:
