@@ -294,10 +294,11 @@ class Engine:
         self._indexes.add(record.index)
         async with live.lock:
             try:
-                await self._write(record)
+                # a folder without a record is rubbish to the next daemon
+                await asyncio.to_thread(records.make_folder, self._folder(record.id))
                 await live.sandbox.start()
                 record.state = "running"
-                await self._write(record)
+                await self._write(record, durable=True)
             except BaseException:
                 await self._destroy(live)
                 raise
@@ -355,5 +356,5 @@ class Engine:
             raise EngineError(f"This machine holds {MAX_SANDBOXES} sandboxes; delete some first.")
         return free
 
-    async def _write(self, record: Record) -> None:
-        await asyncio.to_thread(records.write, self._folder(record.id), record)
+    async def _write(self, record: Record, *, durable: bool = False) -> None:
+        await asyncio.to_thread(records.write, self._folder(record.id), record, durable=durable)

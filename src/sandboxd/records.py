@@ -48,20 +48,28 @@ def read(folder: Path) -> Record | None:
         return None
 
 
-def write(folder: Path, record: Record) -> None:
-    """Write a record so that it is there whole, or the one before it is."""
+def make_folder(folder: Path) -> None:
+    """Make a sandbox's folder; a container's own uids pass through it to their root, and read nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    # a container's own uids pass through here on the way to their root, and read nothing
     for passed in (folder.parent.parent, folder.parent, folder):
         passed.chmod(0o711)
+
+
+def write(folder: Path, record: Record, *, durable: bool = True) -> None:
+    """Write a record so that it is there whole, or the one before it is.
+
+    With ``durable`` it outlives a loss of power; what a sandbox's processes do not outlive need not.
+    """
     scratch = folder / f"{FILE}.new"
     scratch.touch(mode=0o600)
     with scratch.open("w") as file:
         json.dump(asdict(record), file)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     scratch.replace(folder / FILE)
-    _sync(folder)
+    if durable:
+        _sync(folder)
 
 
 def remove(folder: Path) -> None:

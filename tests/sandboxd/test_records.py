@@ -22,7 +22,9 @@ def record(**more: object) -> Record:
 
 def test_what_is_written_is_read_and_nobody_else_reads_it(tmp_path: Path) -> None:
     folder, made = tmp_path / "sandboxes" / "i1", record(once="key")
+    records.make_folder(folder)
     records.write(folder, made)
+    records.write(folder, made, durable=False)
     assert records.read(folder) == made
     assert (folder / "sandbox.json").stat().st_mode & 0o777 == 0o600
     assert [one.name for one in folder.iterdir()] == ["sandbox.json"]
@@ -39,6 +41,7 @@ def test_what_is_no_record_is_none(tmp_path: Path, text: str) -> None:
 
 def test_a_record_of_a_later_daemon_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "sandboxes" / "i1"
+    records.make_folder(folder)
     records.write(folder, record())
     told = json.loads((folder / "sandbox.json").read_text())
     (folder / "sandbox.json").write_text(json.dumps({**told, "new": 1}))

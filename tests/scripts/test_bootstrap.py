@@ -117,3 +117,28 @@ def test_beside_another_run_it_stops_and_where_all_can_read_it_stays() -> None:
         assert status == 1
         assert said == "shmastra: another run is installing into this clone: " + WAIT
         assert not (clone / "data").is_symlink()
+
+
+@pytest.mark.engine
+def test_whoever_is_not_root_goes_on_through_sudo_with_his_settings() -> None:
+    assert os.geteuid() == 0, "this test needs root to become another user"
+    with tempfile.TemporaryDirectory(prefix="shmastra-clone-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        clone = copy_to(Path(folder) / "clone")
+        sudo = Path(folder) / "sudo"
+        sudo.write_text('#!/bin/sh\necho "$@"\n')
+        sudo.chmod(0o755)
+        environ = {"PATH": f"{folder}:/usr/bin:/bin", "OPENAI_API_KEY": "sk-x", "HOME": "/", "OTHER": "x"}
+        done = subprocess.run(
+            [clone / "scripts/bootstrap", "up", "--port", "3100"],
+            env=environ,
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.stdout == "--preserve-env=OPENAI_API_KEY scripts/bootstrap up --port 3100\n"
+    assert "through sudo" in done.stderr
+    assert "sk-x" not in done.stdout + done.stderr
