@@ -13,7 +13,7 @@ from tests.support.cloud import RunningCloud
 pytestmark = pytest.mark.journey
 
 NOTE = "Answers come from a tiny demo model, often wrong; set OPENAI_API_KEY, "
-QUESTION = "What is a lighthouse?"
+QUESTION = "Say hello in one short sentence."
 
 
 @pytest.fixture
@@ -41,7 +41,8 @@ def test_the_demo_model_answers_and_is_named(keyless: RunningCloud, visit: Open)
     ann.page.wait_for_url("**/studio**")
     expect(ann.page.locator("#shmastra-note")).to_contain_text(NOTE)
     ask(ann.page)
-    ann.page.wait_for_url(lambda url: "/threads/" in url and not url.endswith("/new"))
+    # on a busy machine the longest answer takes a while
+    ann.page.wait_for_url(lambda url: "/threads/" in url and not url.endswith("/new"), timeout=120_000)
     ann.page.reload()
     expect(ann.page.get_by_role("main").get_by_text(QUESTION)).to_be_visible()
     ann.shot("studio-demo")

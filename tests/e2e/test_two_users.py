@@ -64,21 +64,21 @@ def pair(browser: Browser, cloud: RunningCloud) -> Iterator[Pair]:
     dora.close()
 
 
-def test_each_sees_his_own_agents_threads_and_files(pair: Pair) -> None:
-    for path in ("/studio/agents", "/studio/traces", "/studio/workspaces"):
-        for visit in (pair.carl, pair.dora):
-            visit.page.goto(path)
-            expect(
-                visit.page.get_by_role("main").get_by_text(re.compile("Assistant|No traces")).first
-            ).to_be_visible()
-    assert _threads(pair.carl) == 1
-    assert _threads(pair.dora) == 0
-    for visit, mine in ((pair.carl, True), (pair.dora, False)):
+def test_each_sees_his_own_agents_threads_files_and_traces(pair: Pair) -> None:
+    assert (_threads(pair.carl), _threads(pair.dora)) == (1, 0)
+    for visit, count in ((pair.carl, 1), (pair.dora, 0)):
+        main = visit.page.get_by_role("main")
         visit.page.goto("/studio/agents")
-        expect(visit.page.get_by_role("main").get_by_text("Hermit", exact=True)).to_have_count(int(mine))
+        expect(main.get_by_text("Companion", exact=True)).to_be_visible()
+        expect(main.get_by_text("Hermit", exact=True)).to_have_count(count)
         visit.page.goto("/studio/workspaces")
         expect(visit.page.get_by_text("package.json", exact=True)).to_be_visible()
-        assert (f"{SECRET}.txt" in visit.text()) is mine
+        expect(visit.page.get_by_text(f"{SECRET}.txt", exact=True)).to_have_count(count)
+    wait_until(lambda: SECRET in _traces(pair.carl), 30, "the trace to be written")
+    for visit, shown in ((pair.carl, SECRET), (pair.dora, "No traces")):
+        visit.page.goto("/studio/traces")
+        expect(visit.page.get_by_role("main").get_by_text(shown).first).to_be_visible()
+    assert SECRET not in _traces(pair.dora)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,12 @@ def test_a_path_or_a_query_leads_nowhere_either(pair: Pair) -> None:
 def _agents(visit: Visit, headers: dict[str, str], query: str = "") -> list[str]:
     status, body = visit.fetch(f"/api/mastra/agents{query}", headers=headers)
     return sorted(body) if status == 200 else []
+
+
+def _traces(visit: Visit) -> str:
+    status, body = visit.fetch("/api/mastra/observability/traces")
+    assert status == 200
+    return str(body)
 
 
 def _threads(visit: Visit) -> int:
