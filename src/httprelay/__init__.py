@@ -9,7 +9,8 @@ RelayError
 ├── UpstreamTimeout         connected, but no response in time
 └── UpstreamProtocolError   the response is not HTTP that may be passed on
 
-All are raised before the response has begun. Once it has, a failure cuts the connection to the client.
+All are raised before the response has begun. Once it has, a failure cuts the connection to the client,
+or ends a stream of events with one that the caller gives.
 """
 
 from httprelay.errors import (
@@ -24,11 +25,12 @@ from httprelay.errors import (
 )
 from httprelay.paths import safe_path
 from httprelay.pool import Pool, Target
-from httprelay.relay import Ended, Observer, Timeouts, relay
-from httprelay.server import BoundedHttpProtocol
+from httprelay.relay import Ended, Observer, Timeouts, relay, without_hops
+from httprelay.server import BoundedHttpProtocol, Bounds
 
 __all__ = [
     "BoundedHttpProtocol",
+    "Bounds",
     "ClientGone",
     "ConnectFailed",
     "Ended",
@@ -44,4 +46,5 @@ __all__ = [
     "UpstreamTimeout",
     "relay",
     "safe_path",
+    "without_hops",
 ]

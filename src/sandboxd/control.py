@@ -59,6 +59,7 @@ def control_app(engine: Engine, api_key: str) -> Starlette:
             route(f"{one}/timeout", "POST", _timeout),
             route(f"{one}/pause", "POST", _pause),
             route(f"{one}/network", "PUT", _network),
+            route("/templates/aliases/{alias}", "GET", _template),
             route(f"{one}/metrics", "GET", _metrics),
             route(f"{one}/logs", "GET", _logs),
         ]
@@ -197,6 +198,15 @@ async def _pause(engine: Engine, request: Request, _body: dict[str, Any]) -> Res
 async def _network(engine: Engine, request: Request, body: dict[str, Any]) -> Response:
     await engine.set_egress(request.path_params["id"], _hosts({"network": body}))
     return Response(status_code=204)
+
+
+async def _template(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
+    name = request.path_params["alias"]
+    if not TEMPLATE.fullmatch(name):
+        raise ValueError("This is not the name of a template.")
+    if not engine.has_template(name):
+        raise NoSuchTemplate(f"Template {name} was not found")
+    return JSONResponse({"templateID": name, "public": False})
 
 
 async def _logs(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:

@@ -81,6 +81,10 @@ class Engine:
         """The folder of templates."""
         return self._data / "templates"
 
+    def has_template(self, name: str) -> bool:
+        """Tell whether there is a template of that name, whole."""
+        return (self.templates / name / "template.json").is_file()
+
     async def open(self) -> None:
         """Take over what an earlier daemon left, as it is written down; what is half-made is cleared away."""
         sandboxes = self._data / "sandboxes"
@@ -156,7 +160,7 @@ class Engine:
             NoSuchTemplate: there is no such template.
             EngineError: it could not be started; nothing is left of it.
         """
-        if not (self.templates / template / "template.json").is_file():
+        if not self.has_template(template):
             raise NoSuchTemplate(f"Template {template} was not found. `shmastra template build` makes it.")
         async with self._alone(once):
             for record in self.all():

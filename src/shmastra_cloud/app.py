@@ -7,31 +7,39 @@ Three applications share one set of parts: ``public`` for browsers, ``sandbox`` 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
+from httprelay import Timeouts
 from shmastra_cloud import admin, studio, workspaces
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.model_note import model_note
+from shmastra_cloud.readiness import Readiness
+from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.web_context import WebContext, header_map, is_same_origin
+from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.workspaces import (
+    Access,
     Activity,
+    Awake,
     Dial,
     Engine,
+    Lifecycle,
     MastraRelay,
     Resumer,
     Watch,
@@ -40,10 +48,12 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 
     from starlette.requests import Request
 
+    from shmastra_cloud.database import Pool
+    from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
 
     Scope = MutableMapping[str, Any]
@@ -59,11 +69,9 @@ MASTRA = "/api/mastra/"
 
 @dataclass
 class Cloud:
-    """One web process: its applications, its background tasks, and how they are closed."""
+    """One web process: its applications by the socket they are served on, its tasks, how it is closed."""
 
-    public: Asgi
-    sandbox: Asgi
-    admin: Asgi
+    apps: dict[str, Asgi]
     background: list[Coroutine[Any, Any, None]]
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -90,21 +98,27 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(users), listening=lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
     notifications.subscribe(
         {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
         partial(_forget_all, sessions, keys, watch),
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
-    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    gateway = Gateway(
+        providers,
+        keys,
+        usage,
+        lambda user: activity.note(user, "a model call"),
+        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+    )
     parts = WorkspaceParts(
         store,
         watch,
         resumer,
         activity,
         partial(_key_owner, users),
-        demo=any(provider.configured for name, provider in providers.items() if name == "demo"),
+        note=model_note(providers),
     )
     relay = MastraRelay(
         settings=settings,
@@ -115,21 +129,96 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         dial=Dial(settings),
         pool=upstreams,
     )
-    studio_parts = studio.StudioParts(bundle, partial(_is_ready, watch), partial(_opened, activity))
+    studio_parts = studio.StudioParts(
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+    )
     pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
-    pages.add_api_route("/ready", partial(_ready, pool))
+    ready = Readiness(
+        {
+            "database": partial(_database_answers, pool),
+            "sandboxes": engine.ping,
+            "template": partial(_template_is_there, engine),
+        }
+    )
+    pages.add_api_route("/ready", ready.answer)
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
     commands = _control(admin.router)
-    commands.state.admin = admin.AdminParts(settings, pool, users, store)
+    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
+    public = _Dispatch({GATEWAY: gateway, MASTRA: relay}, SameOrigin(SmallBodies(pages), settings.public_url))
     return Cloud(
-        public=_Dispatch({GATEWAY: gateway, MASTRA: relay}, _SameOrigin(pages, settings.public_url)),
-        sandbox=_Dispatch({GATEWAY: gateway}, healing),
-        admin=commands,
+        apps={
+            "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
+            "sandbox": _Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "admin": commands,
+        },
         background=[notifications.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+    )
+
+
+async def build_gateway(settings: Settings, dsn: str) -> Cloud:
+    """Put a process together that serves the gateway and nothing else; it needs no master key and no engine.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        BadConfiguration: a provider's setting is unusable.
+    """
+    providers = providers_from_env(os.environ)
+    pool = await open_pool(dsn)
+    notifications = Notifications(dsn, {}, lambda: None)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
+    usage = BatchWriter(partial(write_usage, pool))
+    activity = Activity(Awake(pool), settings.idle_seconds)
+    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    pages = _control()
+    pages.add_api_route("/ready", Readiness({"database": partial(_database_answers, pool)}).answer)
+    return Cloud(
+        apps={"tcp": _Dispatch({GATEWAY: gateway}, pages)},
+        background=[notifications.run(), usage.run(), activity.run()],
+        closing=[pool.close, usage.aclose, gateway.aclose],
+    )
+
+
+@asynccontextmanager
+async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
+    """Give the admin's routes to a command whose machine runs no cloud, but whose database can be reached.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        MasterKeyError: the master key cannot be had.
+    """
+    vault = load_vault(settings)
+    pool = await open_pool(dsn, patience=5)
+    engine = Engine(settings)
+    try:
+        await check_master_key(pool, vault)
+        commands = _control(admin.router)
+        commands.state.admin = admin_parts(
+            settings, pool, vault, engine, Resumer(Workspaces(pool, vault), engine)
+        )
+        yield commands
+    finally:
+        await engine.aclose()
+        await pool.close()
+
+
+def admin_parts(
+    settings: Settings, pool: Pool, vault: Vault, engine: Engine, resumer: Resumer
+) -> admin.AdminParts:
+    """Return what the admin's routes need."""
+    store = Workspaces(pool, vault)
+    return admin.AdminParts(
+        settings=settings,
+        pool=pool,
+        users=Users(pool, vault),
+        store=store,
+        engine=engine,
+        lifecycle=Lifecycle(store, engine, resumer),
+        access=Access(store, engine, resumer, settings.idle_seconds),
     )
 
 
@@ -148,36 +237,12 @@ class _Dispatch:
         return await self._rest(scope, receive, send)
 
 
-class _SameOrigin:
-    """Refuses a change that no page of this origin asked for; the healer's route knows no cookie."""
-
-    def __init__(self, app: Asgi, public_url: str) -> None:
-        self._app, self._public_url = app, public_url
-
-    def _allowed(self, scope: Scope) -> bool:
-        if scope["path"] == "/api/sandbox/heal":
-            return True
-        return is_same_origin(scope["method"], header_map(scope["headers"]), self._public_url)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._allowed(scope):
-            text = "This request does not come from a page of this cloud."
-            return await _send_json(send, 403, {"error": text, "code": "cross_origin"})
-        return await self._app(scope, receive, send)
-
-
-async def _send_json(send: Send, status: int, value: dict[str, str]) -> None:
-    body = json.dumps(value).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _control(*routers: Any) -> FastAPI:
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
+    app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(asyncio.TimeoutError, _away)
     app.add_exception_handler(OSError, _away)
     app.add_api_route("/health", _health)
@@ -188,13 +253,14 @@ async def _health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def _ready(pool: Any) -> JSONResponse:
-    try:
-        await pool.fetchval("select 1", timeout=3)
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the database is not to be had
-        log.warning("the database does not answer (%s)", type(error).__name__)
-        return JSONResponse({"database": "does not answer"}, 503)
-    return JSONResponse({"database": "ok"})
+async def _database_answers(pool: Any) -> None:
+    await pool.fetchval("select 1")
+
+
+async def _template_is_there(engine: Engine) -> str | None:
+    if await engine.has_template():
+        return None
+    return f"{engine.template} is missing: `shmastra template build` makes it"
 
 
 async def _refusal(_request: Request, error: Exception) -> JSONResponse:
@@ -203,6 +269,13 @@ async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(detail, dict):
         detail = {"error": str(detail), "code": "not_found" if status == 404 else "refused"}
     return JSONResponse(detail, status)
+
+
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    """Name what is wrong with a request, without repeating what was sent."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems[:3])
+    return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 400)
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:

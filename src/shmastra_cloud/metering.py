@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
 
 from shmastra_cloud.gateway import KeyOwner
+from shmastra_cloud.identity import owner_of_key
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
-    from shmastra_cloud.database import Pool, Row
+    from shmastra_cloud.database import Pool
     from shmastra_cloud.gateway import UsageRow
-    from shmastra_cloud.identity import Users
 
+log = logging.getLogger(__name__)
+
+_INSERT = (
+    "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
+    " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at)"
+    " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+    " $14, $15) on conflict (id) do nothing"
+)
+_UNSTORABLE = (asyncpg.DataError, UnicodeEncodeError, OverflowError)
 _GROUPS = {
     "user": "coalesce(u.email, 'removed')",
     "model": "coalesce(e.model, e.provider)",
@@ -23,54 +36,62 @@ _GROUPS = {
 class KeysInDatabase:
     """Looks virtual keys up for the gateway's cache."""
 
-    def __init__(self, users: Users) -> None:
-        self._users = users
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
     async def lookup(self, key_hash: bytes) -> KeyOwner | None:
         """Return who a key belongs to, unless he is disabled."""
-        found = await self._users.owner_of_key(key_hash)
+        found = await owner_of_key(self._pool, key_hash)
         return None if found is None else KeyOwner(found)
 
 
 async def write_usage(pool: Pool, rows: Sequence[UsageRow]) -> None:
-    """Write a batch; a batch that was written already, with its answer lost, is not counted twice."""
-    await pool.executemany(
-        "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
-        " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at)"
-        " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-        " $14, $15) on conflict (id) do nothing",
-        [
-            (
-                row.id,
-                row.user_id,
-                row.provider,
-                row.model,
-                row.purpose,
-                row.input_tokens,
-                row.cached_tokens,
-                row.reasoning_tokens,
-                row.output_tokens,
-                row.status,
-                row.ttfb_ms,
-                row.duration_ms,
-                row.ended,
-                row.estimated,
-                row.at,
-            )
-            for row in rows
-        ],
+    """Write a batch; a batch that was written already, with its answer lost, is not counted twice.
+
+    A row that the database can't hold is logged and left out, so that it does not hold up all others.
+    """
+    try:
+        await pool.executemany(_INSERT, [_values(row) for row in rows])
+    except _UNSTORABLE as error:
+        if len(rows) == 1:
+            log.error("a usage row cannot be stored (%s): %s", type(error).__name__, rows[0].id)  # noqa: TRY400
+            return
+        for row in rows:
+            await write_usage(pool, [row])
+
+
+def _values(row: UsageRow) -> tuple[object, ...]:
+    return (
+        row.id,
+        row.user_id,
+        row.provider,
+        row.model,
+        row.purpose,
+        row.input_tokens,
+        row.cached_tokens,
+        row.reasoning_tokens,
+        row.output_tokens,
+        row.status,
+        row.ttfb_ms,
+        row.duration_ms,
+        row.ended,
+        row.estimated,
+        row.at,
     )
 
 
-async def usage_by(pool: Pool, group: str) -> list[Row]:
-    """Return requests and tokens by ``user``, ``model`` or ``day``.
+async def usage_by(pool: Pool, group: str, since: dt.datetime | None = None) -> list[dict[str, Any]]:
+    """Return requests, tokens and cost (USD) by ``user``, ``model`` or ``day`` (UTC), from ``since`` on.
 
     Raises:
         KeyError: there is no such grouping.
     """
     column = _GROUPS[group]
-    return await pool.fetch(
+    rows = await pool.fetch(
         f'select {column} as "{group}", count(*) as requests, coalesce(sum(input_tokens), 0) as input_tokens,'  # noqa: S608 -- one of three constants
-        " coalesce(sum(output_tokens), 0) as output_tokens, sum(cost_usd) as cost_usd"
-        " from usage_events e left join users u on u.id = e.user_id group by 1 order by 1"
+        " coalesce(sum(output_tokens), 0) as output_tokens, coalesce(sum(cost_usd), 0) as cost_usd"
+        " from usage_events e left join users u on u.id = e.user_id"
+        " where $1::timestamptz is null or e.created_at >= $1 group by 1 order by 1",
+        since,
     )
+    return [{**dict(row), "cost_usd": float(row["cost_usd"])} for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from httprelay import BoundedHttpProtocol
-from shmastra_cloud.app import build
+from shmastra_cloud.admin import PeerProtocol
+from shmastra_cloud.app import build, build_gateway
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.identity import Users
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine, Iterable, Iterator
 
+    from shmastra_cloud.app import Cloud
     from shmastra_cloud.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,17 +57,27 @@ def inherited_sockets(text: str | None) -> dict[str, socket.socket]:
     return found
 
 
-def own_sockets(settings: Settings) -> dict[str, socket.socket]:
-    """Bind the sockets of a process that no supervisor started.
+def own_sockets(
+    settings: Settings, names: tuple[str, ...] = ("sandbox", "admin")
+) -> dict[str, socket.socket]:
+    """Bind the port and the named unix sockets of a process that no supervisor started.
 
     Raises:
         OSError: the port is taken, or the folder cannot be written.
     """
     tcp = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    tcp.bind((settings.host, settings.port))
-    settings.run.mkdir(parents=True, exist_ok=True)
-    return {"tcp": tcp} | {name: _unix(settings, name) for name in ("sandbox", "admin")}
+    try:
+        tcp.bind((settings.host, settings.port))
+    except OSError as error:
+        tcp.close()
+        raise OSError(
+            f"Port {settings.port} of {settings.host} cannot be used ({error.strerror}). "
+            "Set SHMASTRA_PORT to another one."
+        ) from error
+    if names:
+        settings.run.mkdir(parents=True, exist_ok=True)
+    return {"tcp": tcp} | {name: _unix(settings, name) for name in names}
 
 
 def _unix(settings: Settings, name: str) -> socket.socket:
@@ -79,12 +92,31 @@ def _unix(settings: Settings, name: str) -> socket.socket:
     return bound
 
 
+def _without_delay(listeners: Iterable[socket.socket]) -> None:
+    """Have the kernel hold nothing back: an answer's head and body are written one after the other.
+
+    Connections inherit it; asyncio sets it only on those whose listener was made with its protocol named.
+    """
+    for listener in listeners:
+        if listener.family != socket.AF_UNIX:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 async def run_web(settings: Settings, dsn: str) -> None:
     """Serve browsers, sandboxes and the command line until told to stop."""
     sockets = inherited_sockets(os.environ.get("SHMASTRA_LISTEN_FDS")) or own_sockets(settings)
-    cloud = await build(settings, dsn)
-    apps = {"tcp": cloud.public, "sandbox": cloud.sandbox, "admin": cloud.admin}
-    servers = [(_server(apps[name]), bound) for name, bound in sockets.items()]
+    await _serve(await build(settings, dsn), sockets)
+
+
+async def run_gateway(settings: Settings, dsn: str) -> None:
+    """Serve the gateway alone until told to stop."""
+    await _serve(await build_gateway(settings, dsn), own_sockets(settings, ()))
+
+
+async def _serve(cloud: Cloud, sockets: dict[str, socket.socket]) -> None:
+    _without_delay(sockets.values())
+    _settle()
+    servers = [(_server(cloud.apps[name], name), bound) for name, bound in sockets.items()]
 
     def stop() -> None:
         for server, _ in servers:
@@ -101,11 +133,18 @@ async def run_web(settings: Settings, dsn: str) -> None:
         await cloud.aclose()
 
 
-def _server(app: Any) -> _Server:
+def _settle() -> None:
+    """Have the collector leave alone what lives as long as the process, and look at the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def _server(app: Any, name: str) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http=BoundedHttpProtocol,
+            http=PeerProtocol if name == "admin" else BoundedHttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
 PROVIDER_KEYS = (
     "OPENAI_API_KEY",
@@ -45,6 +47,7 @@ class Settings(BaseSettings):
     own_engine_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_ENGINE_KEY")
     template: str = Field("shmastra", validation_alias="SHMASTRA_TEMPLATE")
     idle_seconds: int = Field(600, ge=5, validation_alias="SHMASTRA_IDLE_SECONDS")
+    provider_seconds: float = Field(290.0, gt=0, validation_alias="SHMASTRA_PROVIDER_SECONDS")
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
     egress_allow: str = Field(
@@ -52,10 +55,34 @@ class Settings(BaseSettings):
         validation_alias="SHMASTRA_EGRESS_ALLOW",
     )
 
+    @model_validator(mode="after")
+    def _addresses_are_safe(self) -> Self:
+        """Refuse addresses under which a session or a virtual key would cross a network in the clear."""
+        _check_url(self.public_url, "SHMASTRA_PUBLIC_URL")
+        _check_url(self.gateway_url, "SHMASTRA_GATEWAY_URL")
+        if self.insecure_http:
+            return self
+        if not self.https and not _is_loopback(self.public_url):
+            raise ValueError(
+                f"{self.public_url} is neither https nor on loopback, so sessions would cross the network in "
+                "the clear: set SHMASTRA_PUBLIC_URL to the https address that browsers use (or, where nobody "
+                "else is on this network, SHMASTRA_INSECURE_HTTP=1)"
+            )
+        if not self.local_engine and (
+            _is_loopback(self.gateway_url) or not self.gateway_url.startswith("https://")
+        ):
+            raise ValueError(
+                f"sandboxes at E2B cannot reach {self.gateway_url}: set SHMASTRA_PUBLIC_URL or "
+                "SHMASTRA_GATEWAY_URL to an https address of this cloud, or unset E2B_API_KEY to run "
+                "sandboxes on this machine"
+            )
+        return self
+
     @property
     def public_url(self) -> str:
         """The address that browsers use, without a trailing slash."""
-        return (self.public_url_setting or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url_setting or f"http://{host}:{self.port}").rstrip("/")
 
     @property
     def https(self) -> bool:
@@ -105,6 +132,17 @@ class Settings(BaseSettings):
         if self.demo_model == "auto":
             return not any(environ.get(name) for name in PROVIDER_KEYS[:3])
         return self.demo_model == "on"
+
+
+def _check_url(url: str, name: str) -> None:
+    parts = urlsplit(url)
+    extra = parts.path or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in ("http", "https") or not parts.hostname or extra:
+        raise ValueError(f"{name} must be like https://cloud.example.com, without a path or a password")
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in LOOPBACK
 
 
 def load_settings() -> Settings:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from sandboxd.base_template import build_base
 from sandboxd.errors import EngineError
 from shmastra_cloud.database import check_master_key, migrate, open_pool
 from shmastra_cloud.identity import Users, make_link
+from shmastra_cloud.progress import Progress
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.supervisor import UpPlan
+from shmastra_cloud.supervisor import UpPlan, existing
 from shmastra_cloud.templates import BuildFailed, build, is_built, studio_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from shmastra_cloud.settings import Settings
 
 ADMIN = "admin@localhost"
+BUILD_BYTES = 3 << 30
 ENGINE_VARIABLES = ("SHMASTRA_SANDBOX_",)
 
 
@@ -31,13 +36,25 @@ def ensure_template(data: Path, say: Callable[[str], None]) -> None:
     """
     templates, cache = data / "engine" / "templates", data / "cache"
     fresh = not is_built(templates)
-    try:
-        build_base(templates, say)
-    except EngineError as error:
-        raise BuildFailed(str(error)) from error
-    build(templates, cache, say)
+    if fresh:
+        _check_space(data)
+    with Progress(say) as progress:
+        try:
+            build_base(templates, progress)
+        except EngineError as error:
+            raise BuildFailed(str(error)) from error
+        build(templates, cache, progress)
     if fresh or not (data / "studio" / "index.html").exists():
         studio_bundle(cache, data / "studio")
+
+
+def _check_space(data: Path) -> None:
+    free = shutil.disk_usage(existing(data)).free
+    if free < BUILD_BYTES:
+        raise BuildFailed(
+            f"{free >> 20} MB are free in {data}, and building the template needs {BUILD_BYTES >> 20} MB: "
+            "free some space, or choose a larger disk with --data."
+        )
 
 
 def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
@@ -63,6 +80,9 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         finally:
             await pool.close()
 
+    async def on_stop(dsn: str, environ: Mapping[str, str]) -> None:
+        await _pause_sandboxes(settings, dsn, environ)
+
     def build_template() -> None:
         ensure_template(data, say)
 
@@ -75,6 +95,7 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         environ={**os.environ, "SHMASTRA_DATA": str(data)},
         prepare=prepare,
         on_ready=on_ready,
+        on_stop=on_stop if settings.local_engine else _leave_to_the_service,
         database_url=settings.database_url.get_secret_value() if settings.database_url else None,
         demo_model=settings.demo_wanted(os.environ),
         engine=settings.local_engine and settings.engine_url is None,
@@ -82,3 +103,22 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
             name: value for name, value in os.environ.items() if name.startswith(ENGINE_VARIABLES)
         },
     )
+
+
+async def _leave_to_the_service(_dsn: str, _environ: Mapping[str, str]) -> None:
+    """Do nothing: sandboxes that run elsewhere pause when their time is up."""
+
+
+async def _pause_sandboxes(settings: Settings, dsn: str, environ: Mapping[str, str]) -> None:
+    from shmastra_cloud.workspaces import Engine, Workspaces, pause_all
+
+    own = {
+        "engine_url": environ.get("SHMASTRA_ENGINE_URL", settings.engine_url),
+        "own_engine_key": SecretStr(environ.get("SHMASTRA_ENGINE_KEY", "")),
+    }
+    pool, engine = await open_pool(dsn, patience=1), Engine(settings.model_copy(update=own))
+    try:
+        await pause_all(Workspaces(pool, load_vault(settings)), engine, "the cloud was stopped")
+    finally:
+        await engine.aclose()
+        await pool.close()

@@ -36,7 +36,13 @@ def context(request: Request) -> WebContext:
 async def visitor(request: Request) -> User | None:
     """Return who is signed in, or None; a FastAPI dependency."""
     here = context(request)
-    return await here.sessions.user(request.cookies.get(cookie_name(https=here.settings.https)))
+    return await here.sessions.user(token_of(request))
+
+
+def token_of(request: Request) -> str | None:
+    """Return the token of a request's session cookie, if it has exactly one."""
+    cookies = "; ".join(request.headers.getlist("cookie"))
+    return session_token(cookies, https=context(request).settings.https)
 
 
 async def signed_in(request: Request) -> User:
@@ -52,22 +58,35 @@ async def signed_in(request: Request) -> User:
 
 
 def header_map(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return raw ASGI headers as text; of several of one name the last, cookies joined."""
+    """Return raw ASGI headers as text; several of one name are joined, so that none can hide another."""
     found: dict[str, str] = {}
     for raw_name, raw_value in headers:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        found[name] = f"{found[name]}; {value}" if name == "cookie" and name in found else value
+        joint = "; " if name == "cookie" else ", "
+        found[name] = f"{found[name]}{joint}{value}" if name in found else value
     return found
 
 
 def session_token(cookies: str | None, *, https: bool) -> str | None:
-    """Return the session's token out of a raw ``Cookie`` header."""
+    """Return the session's token out of a raw ``Cookie`` header; two different ones are none.
+
+    Another port or a sibling host can toss a cookie of that name in; which one is ours can't be told.
+    """
     wanted = cookie_name(https=https)
+    tokens = set()
     for part in (cookies or "").split(";"):
         name, _, value = part.strip().partition("=")
         if name == wanted:
-            return value
-    return None
+            tokens.add(value)
+    return tokens.pop() if len(tokens) == 1 else None
+
+
+def origin_of(url: str) -> str:
+    """Return a URL's origin as browsers write it: in lower case, without the default port."""
+    parts = urlsplit(url.lower())
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")
 
 
 def is_same_origin(method: str, headers: dict[str, str], public_url: str) -> bool:
@@ -79,6 +98,13 @@ def is_same_origin(method: str, headers: dict[str, str], public_url: str) -> boo
         return True
     origin = headers.get("origin")
     if origin is not None:
-        wanted = urlsplit(public_url)
-        return origin == f"{wanted.scheme}://{wanted.netloc}"
+        return origin == origin_of(public_url)
     return headers.get("sec-fetch-site") == "same-origin"
+
+
+def is_foreign(headers: dict[str, str], public_url: str) -> bool:
+    """Tell whether a page of another origin says that it asks; such a page gets no data of a user's."""
+    origin = headers.get("origin")
+    if origin is not None and origin != origin_of(public_url):
+        return True
+    return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}

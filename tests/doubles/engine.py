@@ -27,6 +27,9 @@ class Works:
     env: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
+    async def ping(self) -> None:
+        self.calls.append("ping")
+
     async def find(self, workspace_id: UUID) -> str | None:
         self.calls.append("find")
         return next((name for name, owner in self.sandboxes.items() if owner == workspace_id), None)

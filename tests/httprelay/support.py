@@ -11,6 +11,7 @@ import uvicorn
 
 from httprelay import BoundedHttpProtocol
 
+CONNECTIONS: dict[int, set[Any]] = {}
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -32,18 +33,19 @@ async def raw_upstream(handler: Handler) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        app, port=0, http=BoundedHttpProtocol, ws="none", lifespan="off", log_level="critical"
-    )
+async def serving(app: Any, protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> AsyncIterator[int]:
+    config = uvicorn.Config(app, port=0, http=protocol, ws="none", lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(server._serve(None))
     while not server.started:
         await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    CONNECTIONS[port] = server.server_state.connections
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield port
     finally:
+        del CONNECTIONS[port]
         server.should_exit = True
         server.force_exit = True
         await asyncio.wait_for(task, 10)

@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from e2b import Sandbox, SandboxQuery
+from e2b import Sandbox, SandboxQuery, Template
 from e2b.exceptions import NotFoundException
 from tests.sandboxd.conftest import Daemon
 
@@ -48,3 +48,9 @@ def test_what_outlives_its_time_is_paused_or_ended(daemon: Daemon, on_timeout: s
     assert state == ("paused" if left else "gone")
     if left:
         box.kill()
+
+
+def test_templates_are_known_by_their_names(daemon: Daemon) -> None:
+    options = {"api_key": daemon.options["api_key"], "api_url": daemon.url}
+    assert Template.exists("base", **options)
+    assert not Template.exists("nothing", **options)

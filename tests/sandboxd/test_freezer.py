@@ -20,7 +20,7 @@ async def test_what_does_not_run_cannot_be_frozen() -> None:
         ("shmastra/i1/cgroup.freeze", "shmastra/i1/cgroup.events", "1", "0"),
     ],
 )
-async def test_each_version_has_its_words(  # noqa: PLR0917
+async def test_each_version_has_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: str, state: str, frozen: str, thawed: str
 ) -> None:
     monkeypatch.setattr(cgroups, "ROOT", tmp_path)

@@ -14,19 +14,23 @@ import httpx
 import pytest
 
 
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
 @pytest.fixture
 def web(dsn: str, tmp_path: Path) -> Iterator[dict[str, str]]:
     studio = tmp_path / "studio"
     studio.mkdir()
     (studio / "index.html").write_text("<html><head></head></html>")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environ = {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": dsn,
         "SHMASTRA_DATA": str(tmp_path),
-        "SHMASTRA_PORT": str(port),
+        "SHMASTRA_PORT": port,
         "SHMASTRA_ENGINE_URL": "http://127.0.0.1:1",
         "SHMASTRA_ENGINE_KEY": "e2b_test",
         "OPENAI_API_KEY": "sk-very-real-key",
@@ -102,8 +106,23 @@ def test_a_sandboxs_socket_serves_the_gateway_and_the_heal_route_only(web: dict[
 
 def test_without_the_studio_bundle_it_refuses_to_start(dsn: str, tmp_path: Path) -> None:
     environ = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn, "SHMASTRA_DATA": str(tmp_path)}
+    environ["SHMASTRA_PORT"] = free_port()
     command = [sys.executable, "-m", "shmastra_cloud", "web"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "make up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_named_with_the_setting(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        environ = {"PATH": os.environ["PATH"], "DATABASE_URL": "x", "SHMASTRA_DATA": str(tmp_path)}
+        command = [sys.executable, "-m", "shmastra_cloud", "web"]
+        environ["SHMASTRA_PORT"] = port
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"Port {port}" in done.stderr
+    assert "SHMASTRA_PORT" in done.stderr

@@ -1,4 +1,5 @@
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
@@ -24,6 +25,8 @@ def row(user: uuid.UUID) -> UsageRow:
         duration_ms=40,
         ended="complete",
         estimated=False,
+        at=datetime.now(UTC),
+        id=uuid.uuid4(),
     )
 
 
@@ -39,7 +42,7 @@ async def test_a_batch_written_twice_counts_once(pool: Pool, vault: Vault) -> No
         "requests": 2,
         "input_tokens": 20,
         "output_tokens": 10,
-        "cost_usd": None,
+        "cost_usd": 0.0,
     }
     assert [line["model"] for line in await usage_by(pool, "model")] == ["gpt-5-mini"]
     assert len(await usage_by(pool, "day")) == 1
@@ -47,10 +50,21 @@ async def test_a_batch_written_twice_counts_once(pool: Pool, vault: Vault) -> No
         await usage_by(pool, "moon")
 
 
+async def test_a_row_that_cannot_be_stored_does_not_hold_up_the_others(
+    pool: Pool, vault: Vault, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = await Users(pool, vault).invite("ann@example.com")
+    bad = [row(user)._replace(model="a\0b"), row(user)._replace(output_tokens=2**40)]
+    bad.append(row(user)._replace(model="\ud800"))
+    await write_usage(pool, [row(user), *bad, row(user)])
+    assert await pool.fetchval("select count(*) from usage_events") == 2
+    assert caplog.text.count("cannot be stored") == 3
+
+
 async def test_a_key_leads_to_its_owner(pool: Pool, vault: Vault) -> None:
     users = Users(pool, vault)
     user = await users.invite("ann@example.com")
-    keys = KeysInDatabase(users)
+    keys = KeysInDatabase(pool)
     owner = await keys.lookup(key_hash(await users.virtual_key(user)))
     assert owner is not None
     assert owner.user_id == user

@@ -1,4 +1,5 @@
 import pytest
+from pydantic import ValidationError
 
 from shmastra_cloud.settings import load_settings
 
@@ -24,3 +25,37 @@ def test_the_demo_model_goes_as_soon_as_a_key_is_set(monkeypatch: pytest.MonkeyP
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:hunter2@h/d")
     assert "hunter2" not in repr(load_settings())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.5", "cloud.example.com"])
+def test_plain_http_is_for_loopback_only(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHMASTRA_HOST", host)
+    with pytest.raises(ValidationError, match="SHMASTRA_PUBLIC_URL.*SHMASTRA_INSECURE_HTTP=1"):
+        load_settings()
+    monkeypatch.setenv("SHMASTRA_INSECURE_HTTP", "1")
+    assert load_settings().public_url == f"http://{host}:3000"
+    monkeypatch.delenv("SHMASTRA_INSECURE_HTTP")
+    monkeypatch.setenv("SHMASTRA_PUBLIC_URL", "https://cloud.example.com")
+    assert load_settings().https
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:3000", "https://localhost", "http://cloud.example.com"])
+def test_sandboxes_elsewhere_need_an_https_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("E2B_API_KEY", "e2b_x")
+    monkeypatch.setenv("SHMASTRA_GATEWAY_URL", url)
+    with pytest.raises(ValidationError, match="cannot reach.*SHMASTRA_GATEWAY_URL"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "url", ["cloud.example.com", "ftp://x", "https://x/path", "https://u:p@x", "https://x?q"]
+)
+def test_an_address_that_is_none_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHMASTRA_PUBLIC_URL", url)
+    with pytest.raises(ValidationError, match="SHMASTRA_PUBLIC_URL must be like"):
+        load_settings()
+
+
+def test_an_ipv6_host_stands_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHMASTRA_HOST", "::1")
+    assert load_settings().public_url == "http://[::1]:3000"

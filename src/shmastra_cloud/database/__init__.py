@@ -7,7 +7,7 @@ DatabaseError
 """
 
 from shmastra_cloud.database.errors import DatabaseAway, DatabaseError, MigrationFailed, UnsuitableDatabase
-from shmastra_cloud.database.migrate import migrate
+from shmastra_cloud.database.migrate import migrate, pending
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, check_master_key, open_pool
 
@@ -22,4 +22,5 @@ __all__ = [
     "check_master_key",
     "migrate",
     "open_pool",
+    "pending",
 ]

@@ -40,6 +40,13 @@ async def migrate(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
     return applied
 
 
+async def pending(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
+    """Return the names of the migrations that the database lacks, in order."""
+    async with pool.acquire() as connection:
+        known = await _known(connection)
+    return [name for name, _ in _read(folder) if name not in known]
+
+
 def _read(folder: Path) -> list[tuple[str, str]]:
     files = sorted(folder.glob("[0-9]*.sql"), key=lambda file: int(file.name.split("_")[0]))
     return [(file.stem, file.read_text()) for file in files]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PING_SECONDS = 5
+PING_SECONDS = 1
+PING_ANSWER_SECONDS = 2
 STATEMENT_SECONDS = 5
 
 
@@ -50,16 +51,27 @@ class Notifications:
 
     async def _listen_once(self) -> None:
         connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=STATEMENT_SECONDS)
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: closed.set())
         try:
             for channel in self._handlers:
                 await connection.add_listener(channel, self._dispatch)
             self.connected = True
             self._on_connect()
-            while True:
-                await asyncio.sleep(PING_SECONDS)
-                await connection.execute("select 1")
+            while not await _happens(closed, PING_SECONDS):
+                await connection.execute("select 1", timeout=PING_ANSWER_SECONDS)
+            log.warning("the notification connection was closed, reconnecting")
         finally:
             connection.terminate()
 
     def _dispatch(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         self._handlers[channel](str(payload))
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

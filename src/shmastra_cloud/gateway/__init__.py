@@ -3,6 +3,7 @@
 GatewayError
 ├── BadConfiguration   a setting names no place that a request can be sent to
 ├── RefusedRequest     400: the request can be read in two ways, or cannot be metered
+│   └── TooLarge       413: the body is too large to be read
 ├── InvalidKey         401: no virtual key, an unknown one, or two different ones
 ├── RouteRefused       403: the route is not safe to share behind one real key
 ├── NotConfigured      503: the provider has no real key here
@@ -23,6 +24,7 @@ from shmastra_cloud.gateway.errors import (
     NotConfigured,
     RefusedRequest,
     RouteRefused,
+    TooLarge,
     UpstreamLate,
     UpstreamUnusable,
 )
@@ -45,6 +47,7 @@ __all__ = [
     "Provider",
     "RefusedRequest",
     "RouteRefused",
+    "TooLarge",
     "UpstreamLate",
     "UpstreamUnusable",
     "UsageRow",

@@ -30,7 +30,7 @@ class WithoutUsage:
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
         """Take a piece and return the whole events of it."""
-        if self._giving_up:
+        if self._giving_up or (not self._rest and b'"usage"' not in data and data.endswith(b"\n\n")):
             return data
         data = self._rest + data
         passed = []

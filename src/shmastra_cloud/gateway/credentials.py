@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from httprelay import without_hops
 from shmastra_cloud.gateway.errors import InvalidKey
 
 if TYPE_CHECKING:
@@ -39,17 +39,18 @@ _DROPPED_STARTS = (
 _ANSWER_DROPPED = frozenset(
     b"set-cookie set-cookie2 location refresh alt-svc strict-transport-security clear-site-data nel "
     b"report-to reporting-endpoints openai-organization openai-project anthropic-organization-id server via "
-    b"service-worker-allowed content-security-policy x-content-type-options www-authenticate".split()
+    b"service-worker-allowed content-security-policy x-content-type-options www-authenticate link date "
+    b"cache-control expires x-sendfile".split()
 )
-_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-")
+_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-")
 _SANDBOXED = [
+    (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; sandbox"),
 ]
 
 
-@dataclass(frozen=True)
-class Presented:
+class Presented(NamedTuple):
     """A request's virtual key: itself, to keep it from the provider, and its hash, to look it up."""
 
     key: bytes
@@ -106,8 +107,11 @@ def headers_for_provider(headers: Iterable[tuple[bytes, bytes]], key: bytes) -> 
     """Return what may go on to a provider; the real key is added by the caller."""
     kept = [
         (name, value)
-        for name, value in headers
-        if name not in _DROPPED and not name.startswith(_DROPPED_STARTS) and key not in value
+        for name, value in without_hops(headers)
+        if name not in _DROPPED
+        and not name.startswith(_DROPPED_STARTS)
+        and key not in value
+        and b"_" not in name
     ]
     kept.append((b"accept-encoding", b"identity"))  # what is compressed cannot be metered
     return kept
@@ -118,10 +122,12 @@ def headers_for_client(headers: Headers, real_keys: tuple[bytes, ...]) -> Header
     kept = [
         (name, value)
         for name, value in headers
-        if name not in _ANSWER_DROPPED
-        and not name.startswith(_ANSWER_DROPPED_STARTS)
-        and not any(real in value for real in real_keys)
+        if name not in _ANSWER_DROPPED and not name.startswith(_ANSWER_DROPPED_STARTS)
     ]
+    whole = b"\n".join([value for _, value in kept])
+    for real in real_keys:
+        if real in whole:
+            kept = [(name, value) for name, value in kept if real not in value]
     return kept + _SANDBOXED
 
 

@@ -20,6 +20,13 @@ class RefusedRequest(GatewayError):
     code = "invalid_request"
 
 
+class TooLarge(RefusedRequest):
+    """The body is too large to be read."""
+
+    status = 413
+    code = "request_too_large"
+
+
 class InvalidKey(GatewayError):
     """No virtual key, an unknown one, or two different ones."""
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from httprelay import UpstreamTimeout
 from shmastra_cloud.gateway.answers import Redacted, WithoutUsage
 from shmastra_cloud.gateway.credentials import headers_for_client
-from shmastra_cloud.gateway.errors import UpstreamUnusable
+from shmastra_cloud.gateway.errors import UpstreamLate, UpstreamUnusable
+from shmastra_cloud.gateway.formats import error_event
 from shmastra_cloud.gateway.meter import Meter, Tokens
 from shmastra_cloud.gateway.usage import UsageRow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
-    from uuid import UUID
 
-    from httprelay import Ended
+    from httprelay import Ended, RelayError
     from shmastra_cloud.gateway.answers import Edit
     from shmastra_cloud.gateway.bodies import Body
     from shmastra_cloud.gateway.credentials import Headers
     from shmastra_cloud.gateway.providers import Provider
+    from shmastra_cloud.gateway.routes import Route
     from shmastra_cloud.gateway.usage import Ending
 
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -30,9 +35,8 @@ _TEXTUAL = (b"application/json", b"text/event-stream")
 class Exchange:
     """Observes a relayed response for the meter and edits it for the client."""
 
-    def __init__(self, provider: Provider, user_id: UUID, purpose: str, *, spends: bool) -> None:
-        self._provider, self._user_id, self._purpose = provider, user_id, purpose
-        self._spends = spends
+    def __init__(self, provider: Provider, user_id: UUID, purpose: str, route: Route) -> None:
+        self._provider, self._user_id, self._purpose, self._route = provider, user_id, purpose, route
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._first: float | None = None
@@ -55,14 +59,14 @@ class Exchange:
         """Choose how the answer is edited, and return the headers of it that a client may see.
 
         Raises:
-            UpstreamRefused: a redirect, which would lead around the gateway.
+            UpstreamUnusable: a redirect, which would lead around the gateway.
 
         """
         self._first = self._loop.time()
         if 300 <= status < 400:
             raise UpstreamUnusable(f"{self._provider.name} answered with a redirect, which is not followed.")
         self.status = status
-        kind = next((value for name, value in headers if name == b"content-type"), b"").lower()
+        kind = dict(headers).get(b"content-type", b"").lower()
         self._textual = kind.startswith(_TEXTUAL)
         if status >= 400:
             self._edit = Redacted(self._provider.keys.all())
@@ -74,12 +78,20 @@ class Exchange:
 
     def chunk(self, data: bytes) -> None:
         """See a piece of the answer as the provider sent it."""
-        if self._spends:
+        if self._route.spends:
             self._meter.chunk(data)
 
     def end(self, ended: Ended) -> None:
         """Learn how the answer ended."""
         self.ended = "cut" if ended == "upstream_error" else ended
+
+    def last_event(self, error: RelayError) -> bytes | None:
+        """Return the event with which the provider's own stream would say that it broke off."""
+        name = self._provider.name
+        late = isinstance(error, UpstreamTimeout)
+        message = f"{name} has said nothing for too long." if late else f"{name} broke off while it answered."
+        code = UpstreamLate.code if late else UpstreamUnusable.code
+        return error_event(self._provider.style, code, message, responses=self._route.responses)
 
     def editing(self, send: Send) -> Send:
         """Return a ``send`` that passes the answer on edited."""
@@ -112,11 +124,16 @@ class Exchange:
             duration_ms=round((now - self._started) * 1000),
             ended=self.ended,
             estimated=tokens.estimated,
+            at=datetime.now(UTC),
+            id=UUID(int=random.getrandbits(128)),
         )
 
     def _tokens(self) -> Tokens:
-        if self.status >= 400 or (self.status == 0 and self.ended != "client_gone"):
+        if not self._route.spends or self.status >= 400 or (self.status == 0 and self.ended != "client_gone"):
             return Tokens()
         return self._meter.tokens(
-            complete=self.ended == "complete", request_bytes=self.request_bytes, textual=self._textual
+            complete=self.ended == "complete",
+            request_bytes=self.request_bytes,
+            textual=self._textual,
+            prose=self._route.prose,
         )

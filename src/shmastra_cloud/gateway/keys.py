@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 60.0
 NEGATIVE_SECONDS = 10.0
+RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class KeyCache:
         *,
         bound: int = 50_000,
         negative_bound: int = 10_000,
-        lookup_seconds: float = 5.0,
+        lookup_seconds: float = 2.0,
         listening: Callable[[], bool] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -63,6 +64,8 @@ class KeyCache:
         self._generation = 0
         self._broken = False
         self._broken_since: float | None = None
+        self._failure: Exception = KeysUnavailable()
+        self._ask_again = float("-inf")
 
     @property
     def degraded(self) -> bool:
@@ -102,9 +105,12 @@ class KeyCache:
                 return entry.owner
             if self._unknown.get(key_hash, float("-inf")) > self._clock():
                 return None
+        if self._clock() < self._ask_again:  # not everyone waits for a database that just did not answer
+            return self._in_grace(key_hash, self._failure)
         try:
             return await self._ask_once(key_hash)
         except Exception as error:  # noqa: BLE001 -- whatever the lookup's own kind of failure is
+            self._failure, self._ask_again = error, self._clock() + RETRY_SECONDS
             return self._in_grace(key_hash, error)
 
     def _note_state(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from shmastra_cloud.gateway.errors import RouteRefused
@@ -18,13 +19,21 @@ _SLUG = rb"[A-Za-z0-9_-]+"
 
 @dataclass(frozen=True)
 class Route:
-    """A safe route: ``spends`` says that it costs, ``chat`` that it is OpenAI's chat completions."""
+    """A safe route: ``spends`` says that it uses tokens, ``chat`` that it is OpenAI's chat completions.
+
+    ``prose`` says that both sides are text, so that tokens can be estimated from bytes where none are told.
+    """
 
     method: str
     pattern: re.Pattern[bytes]
     spends: bool = True
+    prose: bool = True
     chat: bool = False
+    responses: bool = False
     owned: bool = False
+
+
+_NO_PROSE = re.compile(rb"mbed|images|audio")
 
 
 def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
@@ -33,7 +42,9 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
             method,
             re.compile(pattern),
             spends=method == "POST" and b"ount" not in pattern,
+            prose=not _NO_PROSE.search(pattern),
             chat=pattern == b"/chat/completions",
+            responses=pattern == b"/responses",
         )
         for method, pattern in lines
     )
@@ -63,7 +74,7 @@ _ROUTES = {
             ("GET", rb"/api/v3(?:\.\d)?/(?:tools|toolkits)(?:/" + _SLUG + b")?"),
             ("GET", rb"/api/v3(?:\.\d)?/toolkits/categories"),
         ),
-        Route("POST", re.compile(rb"/api/v3(?:\.\d)?/tools/execute/" + _SLUG), owned=True),
+        Route("POST", re.compile(rb"/api/v3(?:\.\d)?/tools/execute/" + _SLUG), spends=False, owned=True),
     ),
 }
 
@@ -77,6 +88,7 @@ class Matched:
     model: str | None
 
 
+@lru_cache(maxsize=1024)
 def match(provider: str, version: bytes, method: str, path: bytes) -> Matched:
     """Find the route of ``path``, as it came over the wire after the provider's name.
 

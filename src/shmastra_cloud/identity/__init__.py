@@ -9,7 +9,7 @@ from shmastra_cloud.identity.errors import IdentityError, LinkSpent, UnknownUser
 from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
 from shmastra_cloud.identity.links import LINK_LIFE, make_link, spend_link
 from shmastra_cloud.identity.sessions import Sessions, User, cookie_name
-from shmastra_cloud.identity.users import Users
+from shmastra_cloud.identity.users import Users, owner_of_key
 
 __all__ = [
     "LINK_LIFE",
@@ -24,5 +24,6 @@ __all__ = [
     "key_hash",
     "make_link",
     "new_virtual_key",
+    "owner_of_key",
     "spend_link",
 ]

@@ -11,7 +11,7 @@ from shmastra_cloud.identity.errors import LinkSpent
 from shmastra_cloud.identity.links import link_is_good, spend_link
 from shmastra_cloud.identity.sessions import SESSION_LIFE, User, cookie_name
 from shmastra_cloud.pages import page
-from shmastra_cloud.web_context import WebContext, context, signed_in, visitor
+from shmastra_cloud.web_context import WebContext, context, signed_in, token_of, visitor
 
 router = APIRouter()
 Here = Annotated[WebContext, Depends(context)]
@@ -55,7 +55,7 @@ async def use_link(token: str, here: Here) -> Response:
 async def logout(request: Request, here: Here, _user: Annotated[User, Depends(signed_in)]) -> Response:
     """End the session."""
     name = cookie_name(https=here.settings.https)
-    await here.sessions.end(request.cookies[name])
+    await here.sessions.end(token_of(request) or "")
     response = RedirectResponse("/", 303)
     response.delete_cookie(name, path="/", secure=here.settings.https, httponly=True, samesite="lax")
     return response

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from shmastra_cloud.secrets_at_rest import Vault
 
 
+async def owner_of_key(pool: Pool, sha256: bytes) -> uuid.UUID | None:
+    """Return whose key has that hash, unless he is disabled; needs no master key."""
+    found: uuid.UUID | None = await pool.fetchval(
+        "select id from users where virtual_key_hash = $1 and disabled_at is null", sha256
+    )
+    return found
+
+
 class Users:
     """What can be done to users. An email is compared in lower case."""
 
@@ -56,7 +64,7 @@ class Users:
         )
 
     async def set_disabled(self, email: str, *, disabled: bool) -> None:
-        """Shut a user out (sessions end, the key is refused) or let him in again."""
+        """Shut a user out (sessions end, the key is refused, his sandbox is idle) or let him in again."""
         user_id = await self.find(email)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(
@@ -67,6 +75,17 @@ class Users:
             )
             if disabled:
                 await connection.execute("delete from sessions where user_id = $1", user_id)
+                await connection.execute(
+                    "update sandboxes set awake_until = now() where user_id = $1", user_id
+                )
+
+    async def remove(self, email: str) -> None:
+        """Forget a user with his sessions and links; what he used stays, without his name.
+
+        Raises:
+            UnknownUser: there is none.
+        """
+        await self._pool.execute("delete from users where id = $1", await self.find(email))
 
     async def rotate_key(self, email: str) -> None:
         """Replace a user's virtual key; the old one is refused at once, the sandbox is given the new one."""
@@ -90,10 +109,7 @@ class Users:
 
     async def owner_of_key(self, sha256: bytes) -> uuid.UUID | None:
         """Return whose key has that hash, unless he is disabled."""
-        found: uuid.UUID | None = await self._pool.fetchval(
-            "select id from users where virtual_key_hash = $1 and disabled_at is null", sha256
-        )
-        return found
+        return await owner_of_key(self._pool, sha256)
 
     async def admin_has_signed_in(self) -> bool:
         """Tell whether any admin ever came in."""

@@ -9,10 +9,12 @@ import gzip
 import mimetypes
 import re
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from shmastra_cloud.studio.errors import BundleMissing
+from shmastra_cloud.studio.patches import patched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,17 @@ AWAKE = """
 const tell = () => document.visibilityState === "visible" &&
   fetch("/api/sandbox/awake", {method: "POST", keepalive: true}).catch(() => {});
 tell(); setInterval(tell, 60000); document.addEventListener("visibilitychange", tell);
+"""
+# Studio fills the window by itself, so a note above it takes its height from what Studio fills.
+NOTE = """<style>
+body { display: flex; flex-direction: column; height: 100dvh; }
+#root { flex: 1; min-height: 0; }
+#root .h-screen { height: 100%%; }
+#shmastra-note { margin: 0; padding: .3rem 1rem; background: #fdf0c8; color: #4a3a00; text-align: center;
+  font: 13px/1.4 "Mona Sans", system-ui, sans-serif; }
+.dark #shmastra-note { background: #3a3112; color: #f4e3a6; }
+</style>
+<p id="shmastra-note" role="note">%s</p>
 """
 
 
@@ -60,9 +73,14 @@ class Bundle:
         }
         self._assets: dict[str, Asset] = {}
 
-    def page(self, nonce: str) -> str:
-        """Return the page whose scripts carry ``nonce``, with ours that says when it is visible."""
+    def page(self, nonce: str, note: str | None = None) -> str:
+        """Return the page whose scripts carry ``nonce``, with ours that says when it is visible.
+
+        ``note`` stands above Studio on every page of it.
+        """
         page = _SCRIPT.sub(f'<script nonce="{nonce}"', self._page)
+        if note is not None:
+            page = page.replace('<div id="root">', NOTE % escape(note) + '<div id="root">', 1)
         return page.replace("</head>", f'<script nonce="{nonce}">{AWAKE}</script></head>', 1)
 
     def has(self, name: str) -> bool:
@@ -78,6 +96,8 @@ class Bundle:
         found = self._assets.get(name)
         if found is None:
             body = self._files[name].read_bytes()
+            if name.endswith(".js"):
+                body = patched(body)
             media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
             squeezed = gzip.compress(body, 6) if _COMPRESSIBLE.match(media_type) else body
             worth_it = len(body) >= MIN_COMPRESSED and len(squeezed) < len(body)

@@ -28,11 +28,15 @@ IMMUTABLE = "private, max-age=31536000, immutable"
 
 @dataclass(frozen=True)
 class StudioParts:
-    """What the routes of this feature need; ``opened`` says that a page of Studio's was opened."""
+    """What the routes of this feature need.
+
+    ``opened`` says that a page of Studio's was opened; ``note`` is shown above Studio, where there is one.
+    """
 
     bundle: Bundle
     is_ready: Callable[[UUID], Awaitable[bool]]
     opened: Callable[[UUID], None]
+    note: str | None = None
 
 
 def parts(request: Request) -> StudioParts:
@@ -74,7 +78,7 @@ async def studio(
     here.opened(user.id)
     nonce = secrets.token_urlsafe(16)
     return HTMLResponse(
-        here.bundle.page(nonce), headers={**SAFE_HEADERS, "content-security-policy": _csp(nonce)}
+        here.bundle.page(nonce, here.note), headers={**SAFE_HEADERS, "content-security-policy": _csp(nonce)}
     )
 
 

@@ -14,14 +14,20 @@ from shmastra_cloud.supervisor.errors import (
     SupervisorError,
     Unreadable,
 )
+from shmastra_cloud.supervisor.place import existing, settle
+from shmastra_cloud.supervisor.privileges import SERVICE, account
 from shmastra_cloud.supervisor.up import UpPlan, run_up
 
 __all__ = [
+    "SERVICE",
     "AlreadyRunning",
     "ChildFailed",
     "PortTaken",
     "SupervisorError",
     "Unreadable",
     "UpPlan",
+    "account",
+    "existing",
     "run_up",
+    "settle",
 ]

@@ -107,7 +107,10 @@ class Child:
             rest = 0.1 if loop.time() - began > CALM_SECONDS else min(rest * 2, MAX_REST_SECONDS)
             log.warning("%s ended (status %s) and is started again", self.name, status)
             await asyncio.sleep(rest * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
-            await self._spawn()
+            try:
+                await self._spawn()
+            except OSError as error:  # no memory, no disk: the ended process is waited for again, and so on
+                log.warning("%s cannot be started (%s), trying again", self.name, error.strerror)
 
     def _tail(self) -> str:
         path = self.logs / f"{self.name}.log"

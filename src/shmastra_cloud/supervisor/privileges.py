@@ -81,6 +81,12 @@ def wrapped(
     return [*isolate, *setpriv, "--", *argv]
 
 
+def can_enter(who: Account, folder: Path) -> bool:
+    """Tell whether ``who`` can get to what is in a folder."""
+    test = wrapped(["/usr/bin/test", "-x", str(folder)], who)
+    return subprocess.run(test, check=False, timeout=COMMAND_SECONDS).returncode == 0  # noqa: S603 -- ours
+
+
 def check_readable(who: Account | None, paths: list[Path]) -> None:
     """Make sure that ``who`` can read ``paths``.
 

@@ -26,8 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 START_SECONDS = 60
-STOP_SECONDS = 4
+STOP_SECONDS = 3.5
+PAUSE_SECONDS = 4.0
+# who asks ends before who answers; sandboxes are paused after the first of these
+STOP_ORDER = (("web", "worker"), ("demo", "sandboxd"), ("postgres",))
 UNIX_SOCKETS = ("sandbox", "admin")
+
+
+async def _nothing_to_do(_dsn: str, _environ: Mapping[str, str]) -> None:
+    return
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,8 @@ class UpPlan:
     """What is to be brought up.
 
     ``environ`` is for web and worker, provider keys included; the engine and the demo model get none of it.
-    ``prepare`` is called with the database's address before they start, ``on_ready`` once all answer.
+    ``prepare`` is called with the database's address before they start, ``on_ready`` once all answer, and
+    ``on_stop``, which is also given that environment, once nobody can ask for a sandbox any more.
     """
 
     data: Path
@@ -45,6 +53,7 @@ class UpPlan:
     environ: Mapping[str, str]
     prepare: Callable[[str], Awaitable[None]]
     on_ready: Callable[[str], Awaitable[None]]
+    on_stop: Callable[[str, Mapping[str, str]], Awaitable[None]] = _nothing_to_do
     build: Callable[[], None] = lambda: None
     database_url: str | None = None
     demo_model: bool = False
@@ -64,7 +73,7 @@ async def run_up(plan: UpPlan, say: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     plan.data.mkdir(parents=True, exist_ok=True)
     with held(plan.data / "run", plan.public_url), contextlib.ExitStack() as sockets:
-        started: list[Child] = []
+        started: dict[str, Child] = {}
         coming_up = asyncio.create_task(_bring_up(plan, say, started, sockets))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -77,18 +86,34 @@ async def run_up(plan: UpPlan, say: Callable[[str], None]) -> None:
                 task.cancel()
             await asyncio.gather(coming_up, stopping, return_exceptions=True)
             say("stopping")
-            for child in reversed(started):
-                await child.stop(STOP_SECONDS)
+            environ = None if coming_up.cancelled() or coming_up.exception() else coming_up.result()
+            await _take_down(plan, say, started, environ)
+
+
+async def _take_down(
+    plan: UpPlan, say: Callable[[str], None], started: dict[str, Child], environ: Mapping[str, str] | None
+) -> None:
+    """End everything in order, in 15 s at most; ``environ`` is web's, None where it had not come up."""
+    for number, names in enumerate(STOP_ORDER):
+        await asyncio.gather(*(started[name].stop(STOP_SECONDS) for name in names if name in started))
+        if number == 0 and environ is not None:
+            try:
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    await plan.on_stop(environ["DATABASE_URL"], environ)
+            except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+                say(f"not every sandbox could be paused ({type(error).__name__}); they pause by themselves")
 
 
 async def _bring_up(
-    plan: UpPlan, say: Callable[[str], None], started: list[Child], sockets: contextlib.ExitStack
-) -> None:
-    await asyncio.to_thread(plan.build)
+    plan: UpPlan, say: Callable[[str], None], started: dict[str, Child], sockets: contextlib.ExitStack
+) -> Mapping[str, str]:
+    """Start everything and return web's environment; what can be refused is refused before the long steps."""
     service = account(SERVICE)
-    check_readable(service, [Path(sys.executable), Path(__file__), binaries() / "postgres"])
     _own_folders(plan, service)
+    check_readable(service, [Path(sys.executable), Path(__file__), binaries() / "postgres", plan.data])
     bound = _listen(plan, service, sockets)
+    await asyncio.to_thread(plan.build)
+    _own_all(plan.data / "studio", service)
     dsn = plan.database_url or await _postgres(plan, service, say, started)
     await plan.prepare(dsn)
     _own_key(plan, service)
@@ -115,6 +140,7 @@ async def _bring_up(
     worker = [sys.executable, "-m", "shmastra_cloud", "worker"]
     await _start(started, Child("worker", worker, environ, plan.data / "logs", _at_once, service))
     await plan.on_ready(dsn)
+    return environ
 
 
 def _own_folders(plan: UpPlan, service: Account | None) -> None:
@@ -122,7 +148,10 @@ def _own_folders(plan: UpPlan, service: Account | None) -> None:
     own(plan.data, service, 0o711)
     for name in ("run", "logs", "studio"):
         own(plan.data / name, service, 0o711 if name == "run" else 0o700)
-    for path in (plan.data / "studio").rglob("*"):
+
+
+def _own_all(folder: Path, service: Account | None) -> None:
+    for path in folder.rglob("*"):
         if service is not None:
             os.chown(path, service.uid, service.gid)
 
@@ -160,7 +189,7 @@ def _listen(plan: UpPlan, service: Account | None, sockets: contextlib.ExitStack
 
 
 async def _postgres(
-    plan: UpPlan, service: Account | None, say: Callable[[str], None], started: list[Child]
+    plan: UpPlan, service: Account | None, say: Callable[[str], None], started: dict[str, Child]
 ) -> str:
     postgres = Postgres(plan.data, service)
     if not postgres.cluster.exists():
@@ -180,7 +209,7 @@ async def _postgres(
     return dsn
 
 
-async def _engine(plan: UpPlan, say: Callable[[str], None], started: list[Child]) -> dict[str, str]:
+async def _engine(plan: UpPlan, say: Callable[[str], None], started: dict[str, Child]) -> dict[str, str]:
     say("starting the sandbox engine")
     folder = own(plan.data / "engine", None, 0o711)
     key, port = (
@@ -198,7 +227,7 @@ async def _engine(plan: UpPlan, say: Callable[[str], None], started: list[Child]
 
 
 async def _demo(
-    plan: UpPlan, service: Account | None, say: Callable[[str], None], started: list[Child]
+    plan: UpPlan, service: Account | None, say: Callable[[str], None], started: dict[str, Child]
 ) -> str:
     say("starting the demo model (no provider key is set)")
     who = account(DEMO)
@@ -221,8 +250,8 @@ async def _demo(
     return str(path)
 
 
-async def _start(started: list[Child], child: Child) -> None:
-    started.append(child)
+async def _start(started: dict[str, Child], child: Child) -> None:
+    started[child.name] = child
     await child.start(START_SECONDS)
 
 

@@ -11,7 +11,10 @@ WorkspaceError
     └── StartFailed      the dev server did not become healthy
 """
 
+from shmastra_cloud.workspaces.access import Access
 from shmastra_cloud.workspaces.activity import Activity
+from shmastra_cloud.workspaces.awake import Awake
+from shmastra_cloud.workspaces.commands import Inside
 from shmastra_cloud.workspaces.dial import Dial
 from shmastra_cloud.workspaces.engine import Engine
 from shmastra_cloud.workspaces.errors import (
@@ -25,6 +28,8 @@ from shmastra_cloud.workspaces.errors import (
     UnknownWorkspace,
     WorkspaceError,
 )
+from shmastra_cloud.workspaces.lifecycle import Lifecycle
+from shmastra_cloud.workspaces.pause import pause_all
 from shmastra_cloud.workspaces.reconciler import Reconciler
 from shmastra_cloud.workspaces.relay import MastraRelay
 from shmastra_cloud.workspaces.resume import Resumer
@@ -33,13 +38,17 @@ from shmastra_cloud.workspaces.store import Workspace, Workspaces
 from shmastra_cloud.workspaces.watch import Watch
 
 __all__ = [
+    "Access",
     "Activity",
+    "Awake",
     "Dial",
     "Engine",
     "EngineAway",
     "EngineError",
     "IllegalTransition",
+    "Inside",
     "LeaseLost",
+    "Lifecycle",
     "MastraRelay",
     "Reconciler",
     "Resumer",
@@ -53,5 +62,6 @@ __all__ = [
     "WorkspaceParts",
     "Workspaces",
     "heal_router",
+    "pause_all",
     "router",
 ]

@@ -12,7 +12,7 @@ import asyncpg
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shmastra_cloud.workspaces.store import Workspaces
+    from shmastra_cloud.workspaces.awake import Awake
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Activity:
     The idle time is counted from the note, to within one flush, which is at most a third of the idle time.
     """
 
-    def __init__(self, store: Workspaces, idle_seconds: int) -> None:
+    def __init__(self, store: Awake, idle_seconds: int) -> None:
         self._store = store
         self._idle_seconds = idle_seconds
         self._pending: dict[UUID, str] = {}
@@ -81,7 +81,7 @@ class Activity:
         if not batch:
             return
         try:
-            await self._store.keep_awake(batch, self._idle_seconds)
+            await self._store.keep_awake(batch, self._idle_seconds, only_enabled=True)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             log.warning("could not write activity (%s), trying again", type(error).__name__)
             self._pending = batch | self._pending

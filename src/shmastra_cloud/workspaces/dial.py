@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from httprelay import Target
+from httprelay import Target, without_hops
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,17 +17,20 @@ Headers = list[tuple[bytes, bytes]]
 
 _NOT_IN = frozenset(
     b"cookie authorization proxy-authorization x-access-token e2b-traffic-access-token x-mastra-auth-token "
-    b"forwarded via x-real-ip x-original-url x-rewrite-url host origin referer".split()
+    b"forwarded via x-real-ip x-client-ip client-ip true-client-ip x-cluster-client-ip x-original-url "
+    b"x-rewrite-url x-http-method-override x-http-method x-method-override host origin referer".split()
 )
-_NOT_IN_PREFIXES = (b"e2b-", b"x-forwarded-", b"x-shmastra-", b"sec-")
-_NOT_OUT = frozenset(
-    b"set-cookie set-cookie2 service-worker-allowed clear-site-data content-security-policy "
-    b"content-security-policy-report-only strict-transport-security report-to nel reporting-endpoints "
-    b"x-frame-options refresh link location www-authenticate alt-svc server x-powered-by "
-    b"cross-origin-opener-policy cross-origin-embedder-policy cross-origin-resource-policy "
-    b"x-content-type-options origin-agent-cluster speculation-rules use-as-dictionary sourcemap".split()
+_NOT_IN_PREFIXES = (b"e2b-", b"x-forwarded-", b"x-shmastra-", b"sec-", b"cf-", b"x-amz", b"x-envoy-")
+# What describes the body, and what Mastra's own client reads; anything else could act on the cloud's origin,
+# on a cache or a proxy before it.
+_MAY_OUT = frozenset(
+    b"content-type content-length content-encoding content-language content-disposition content-range "
+    b"accept-ranges etag last-modified retry-after allow x-request-id mcp-session-id mcp-protocol-version "
+    b"x-vercel-ai-ui-message-stream x-vercel-ai-data-stream deprecation sunset".split()
 )
+_MAY_OUT_PREFIXES = (b"x-mastra-", b"x-ratelimit-")
 _OUT = [
+    (b"cache-control", b"private, no-cache"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -69,8 +72,8 @@ def into_sandbox(headers: Headers, own: Headers, mastra_token: str) -> Headers:
     """Return what of a browser's headers may enter a sandbox, and what the cloud adds."""
     passed = [
         (name, value)
-        for name, value in headers
-        if name not in _NOT_IN and not name.startswith(_NOT_IN_PREFIXES)
+        for name, value in without_hops(headers)
+        if name not in _NOT_IN and not name.startswith(_NOT_IN_PREFIXES) and b"_" not in name
     ]
     return [*passed, *own, (b"x-mastra-auth-token", mastra_token.encode())]
 
@@ -78,9 +81,7 @@ def into_sandbox(headers: Headers, own: Headers, mastra_token: str) -> Headers:
 def out_of_sandbox(headers: Headers) -> Headers:
     """Return what of a sandbox's headers may reach the browser, under a policy that confines the answer."""
     passed = [
-        (name, value)
-        for name, value in headers
-        if name.lower() not in _NOT_OUT and not name.lower().startswith(b"access-control-")
+        (name, value) for name, value in headers if name in _MAY_OUT or name.startswith(_MAY_OUT_PREFIXES)
     ]
     return [*passed, *_OUT]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from e2b import AsyncSandbox, SandboxException, SandboxQuery
+from e2b import AsyncSandbox, AsyncTemplate, SandboxException, SandboxQuery
 from e2b.exceptions import (
     AuthenticationException,
     NotFoundException,
@@ -45,7 +45,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self._dial = Dial(settings)
-        self._template = settings.template
+        self.template = settings.template
         self._lease_seconds = settings.idle_seconds * 3
         self._egress = [host.strip() for host in settings.egress_allow.split(",") if host.strip()]
         self._options: dict[str, Any] = {
@@ -69,7 +69,7 @@ class Engine:
 
     async def find(self, workspace_id: UUID) -> str | None:
         """Return the id of the sandbox that was made for a workspace, if its making was not recorded."""
-        async with _translated():
+        async with translated():
             pages = AsyncSandbox.list(
                 query=SandboxQuery(metadata={"shmastra_workspace": str(workspace_id)}), **self._api_options()
             )
@@ -86,10 +86,10 @@ class Engine:
             EngineAway: the service failed.
         """
         try:
-            async with _translated():
+            async with translated():
                 return _running(
                     await AsyncSandbox.create(
-                        self._template,
+                        self.template,
                         timeout=self._lease_seconds,
                         metadata={"shmastra_workspace": str(workspace_id)},
                         network={
@@ -104,7 +104,7 @@ class Engine:
                 )
         except SandboxGone as error:
             raise TemplateMissing(
-                f"The sandbox template {self._template!r} does not exist. `shmastra template build` makes it."
+                f"The sandbox template {self.template!r} does not exist. `shmastra template build` makes it."
             ) from error
 
     async def connect(self, sandbox_id: str) -> Running:
@@ -114,7 +114,7 @@ class Engine:
             SandboxGone: it does not exist any more.
             EngineAway: the service failed.
         """
-        async with _translated():
+        async with translated():
             return _running(
                 await AsyncSandbox.connect(sandbox_id, timeout=self._lease_seconds, **self._options)
             )
@@ -126,13 +126,31 @@ class Engine:
             SandboxGone: it does not exist any more.
             EngineAway: the service failed.
         """
-        async with _translated():
+        async with translated():
             await AsyncSandbox.pause(sandbox_id, **self._api_options())
 
     async def kill(self, sandbox_id: str) -> None:
         """Destroy a sandbox and its files; one that is gone already is fine."""
-        async with _translated():
+        async with translated():
             await AsyncSandbox.kill(sandbox_id, **self._api_options())
+
+    async def ping(self) -> None:
+        """Ask the service for something small.
+
+        Raises:
+            EngineAway: it does not answer, or refuses the API key.
+        """
+        async with translated():
+            await AsyncSandbox.list(limit=1, **self._api_options()).next_items()
+
+    async def has_template(self) -> bool:
+        """Tell whether the service has the template that new sandboxes start from.
+
+        Raises:
+            EngineAway: it does not answer, or refuses the API key.
+        """
+        async with translated():
+            return await AsyncTemplate.exists(self.template, **self._api_options())
 
     async def start(self, running: Running, env: str) -> None:
         """Write ``.env`` and (re)start the dev server and the healer.
@@ -141,7 +159,7 @@ class Engine:
             StartFailed: the start command failed.
         """
         try:
-            async with _translated():
+            async with translated():
                 await running.sandbox.files.write(f"{PROJECT}/.env", env)
                 await running.sandbox.commands.run(START, timeout=START_SECONDS)
         except EngineAway as error:
@@ -159,7 +177,7 @@ class Engine:
     async def log_tail(self, running: Running) -> str:
         """Return the end of the dev server's log, for the page of a workspace that did not start."""
         try:
-            async with _translated():
+            async with translated():
                 text = await running.sandbox.files.read(f"{PROJECT}/.logs/shmastra.log")
         except (EngineAway, SandboxGone):
             return ""
@@ -174,7 +192,7 @@ def _running(sandbox: AsyncSandbox) -> Running:
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+async def translated() -> AsyncIterator[None]:
     """Turn the SDK's errors into ours, without what might hold a key."""
     try:
         yield

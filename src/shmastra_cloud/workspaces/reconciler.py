@@ -18,6 +18,7 @@ import asyncpg
 
 from shmastra_cloud.workspaces.env_file import env_file
 from shmastra_cloud.workspaces.errors import EngineError, LeaseLost, SandboxGone, WorkspaceError
+from shmastra_cloud.workspaces.pause import suspend
 from shmastra_cloud.workspaces.status import after_failure
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-RENEW_SECONDS = 5.0
+RENEW_SECONDS = 3.0
 ATTEMPT_SECONDS = 60
 HEALTH_POLL_SECONDS = 0.05
 AT_ONCE = 8
@@ -136,15 +137,10 @@ class Reconciler:
         return dt.timedelta(0)
 
     async def _pause(self, workspace: Workspace) -> None:
-        """Commit ``paused`` first: whoever reads it resumes, whether or not the freezing came through."""
-        moved = await self._store.move(
+        if await self._store.move(
             workspace, "paused", actor="worker", reason="nobody was active", only_idle=True
-        )
-        if moved and workspace.sandbox_id is not None:
-            try:
-                await self._engine.pause(workspace.sandbox_id)
-            except SandboxGone:
-                log.warning("sandbox %s was gone when it was to be paused", workspace.sandbox_id)
+        ):
+            await suspend(self._engine, workspace)
 
     async def _extend(self, workspace: Workspace) -> None:
         if workspace.sandbox_id is None:
@@ -165,6 +161,7 @@ class Reconciler:
         return dt.timedelta(0)
 
     async def _failed(self, workspace: Workspace, error: str) -> dt.timedelta:
+        log.warning("workspace %s, attempt %d failed: %s", workspace.id, workspace.attempt, error)
         await self._store.move(
             workspace,
             after_failure(workspace.attempt),

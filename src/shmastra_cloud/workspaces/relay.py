@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from httprelay import ClientGone, RelayError, UpstreamTimeout, relay, safe_path
-from shmastra_cloud.web_context import header_map, is_same_origin, session_token
+from httprelay import ClientGone, ConnectFailed, RelayError, UpstreamTimeout, relay, safe_path
+from shmastra_cloud.web_context import header_map, is_foreign, is_same_origin, session_token
+from shmastra_cloud.workspaces.call import Call, NotRunning
 from shmastra_cloud.workspaces.dial import into_sandbox, out_of_sandbox
 
 if TYPE_CHECKING:
@@ -31,11 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 30.0
-GONE_STATUS = 502
-
-
-class NotRunning(RelayError):
-    """The service says that the sandbox does not run."""
+RESTART_SECONDS = 6.0
+RESTART_POLL_SECONDS = 0.1
 
 
 class Refused(Exception):
@@ -82,7 +81,8 @@ class MastraRelay:
         user = await self._sessions.user(session_token(headers.get("cookie"), https=self._settings.https))
         if user is None:
             raise Refused(401, "signed_out", "Sign in first.")
-        if not is_same_origin(scope["method"], headers, self._settings.public_url):
+        public_url = self._settings.public_url
+        if not is_same_origin(scope["method"], headers, public_url) or is_foreign(headers, public_url):
             raise Refused(403, "cross_origin", "This request does not come from a page of this cloud.")
         if not safe_path(scope["raw_path"]):
             raise Refused(400, "bad_path", "This path could be read in two ways.")
@@ -125,28 +125,40 @@ class MastraRelay:
         self, scope: Scope, receive: Receive, send: Send, user_id: UUID, workspace: Workspace
     ) -> None:
         streaming = scope["method"] == "POST"
+        call = Call(receive, send)
         if streaming:
             self._activity.opened(user_id)
         try:
             try:
-                await self._relay(scope, receive, send, workspace)
+                await self._patiently(scope, call, workspace)
             except NotRunning as error:
-                if error.consumed and scope["method"] != "GET":
+                if not call.rewind():
                     raise Refused(503, "paused", "The workspace had been paused. Try again.", 1) from error
                 await self._resumer.resume(user_id, "a request found it not running")
                 self._watch.changed(str(user_id))
-                await self._relay(scope, receive, send, await self._ready(user_id, "POST"))
+                await self._relay(scope, call, await self._ready(user_id, "POST"))
         finally:
             if streaming:
                 self._activity.closed(user_id)
 
-    async def _relay(self, scope: Scope, receive: Receive, send: Send, workspace: Workspace) -> None:
+    async def _patiently(self, scope: Scope, call: Call, workspace: Workspace) -> None:
+        """Relay; a dev server that does not listen may just be starting anew, with code that was changed."""
+        end = time.monotonic() + RESTART_SECONDS
+        while True:
+            try:
+                return await self._relay(scope, call, workspace)
+            except ConnectFailed:
+                if time.monotonic() > end or not call.rewind():
+                    raise
+            await asyncio.sleep(RESTART_POLL_SECONDS)
+
+    async def _relay(self, scope: Scope, call: Call, workspace: Workspace) -> None:
         sandbox_id = workspace.sandbox_id or ""
         query = scope["query_string"]
-        await relay(
+        ended = await relay(
             scope,
-            receive,
-            send,
+            call.receive,
+            call.send,
             pool=self._pool,
             target=self._dial.target(sandbox_id, workspace.sandbox_host),
             path=scope["raw_path"] + (b"?" + query if query else b""),
@@ -156,12 +168,14 @@ class MastraRelay:
                 workspace.mastra_token,
             ),
             on_response=_confine,
+            on_cut=call.last_event,
+            observer=call,
         )
+        if ended == "upstream_error":
+            self._resumer.look_after(workspace)
 
 
-def _confine(status: int, headers: Headers) -> Headers:
-    if status == GONE_STATUS:
-        raise NotRunning("the sandbox does not run")
+def _confine(_status: int, headers: Headers) -> Headers:
     return out_of_sandbox(headers)
 
 

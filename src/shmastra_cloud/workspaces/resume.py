@@ -27,43 +27,66 @@ class Resumer:
         self._store = store
         self._engine = engine
         self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._looking: set[asyncio.Task[None]] = set()
         self._owner = f"web-{os.getpid()}"
 
-    async def resume(self, user_id: UUID, because: str) -> None:
+    async def resume(self, user_id: UUID, because: str, actor: str = "web") -> None:
         """Bring a paused sandbox back, or hand it to the worker where it cannot be brought back in place.
 
         Where another process holds the row, nothing is done: that process is at work on it.
         """
         task = self._running.get(user_id)
         if task is None:
-            task = asyncio.create_task(self._resume(user_id, because))
+            task = asyncio.create_task(self._resume(user_id, because, actor))
             self._running[user_id] = task
             task.add_done_callback(lambda _: self._running.pop(user_id, None))
         await asyncio.shield(task)
 
-    async def _resume(self, user_id: UUID, because: str) -> None:
+    def look_after(self, workspace: Workspace) -> None:
+        """See, without waiting, whether the sandbox is still there, and hand it to the worker if it is not.
+
+        For an answer that stopped midway: a page that asks for nothing would go on calling it ready.
+        """
+        task = asyncio.create_task(self._look(workspace))
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def _look(self, workspace: Workspace) -> None:
+        try:
+            if await self._engine.find(workspace.id) is None:
+                await self._store.move(
+                    workspace,
+                    "provisioning",
+                    actor="web",
+                    reason="the sandbox was gone",
+                    under_lease=False,
+                )
+        except (EngineError, IllegalTransition) as error:
+            log.info("workspace %s was not looked after: %s", workspace.id, error)
+
+    async def _resume(self, user_id: UUID, because: str, actor: str) -> None:
         workspace = await self._store.take(user_id, self._owner)
         if workspace is None:
             return
         try:
-            await self._step(workspace, because)
+            await self._step(workspace, because, actor)
         except (LeaseLost, IllegalTransition):
             log.info("workspace %s was taken over while it was resumed", workspace.id)
         finally:
             await self._store.release(workspace)
 
-    async def _step(self, workspace: Workspace, because: str) -> None:
+    async def _step(self, workspace: Workspace, because: str, actor: str) -> None:
         reason = await self._thaw(workspace)
         if reason is None and workspace.env_version == workspace.wanted_env_version:
             await self._store.extended(workspace, self._engine.lease_seconds)
             await self._store.keep_awake({workspace.user_id: because}, self._engine.lease_seconds // 3)
             if workspace.status != "ready":
-                await self._store.move(workspace, "ready", actor="web", reason=because)
+                await self._store.move(workspace, "ready", actor=actor, reason=because)
             return
         await self._store.move(
             workspace,
             "provisioning",
-            actor="web",
+            actor=actor,
             reason=reason or "the settings changed while it was paused",
         )
 

@@ -43,7 +43,7 @@ class WorkspaceParts:
     resumer: Resumer
     activity: Activity
     key_owner: Callable[[str], Awaitable[UUID | None]]
-    demo: bool
+    note: str | None = None
 
 
 class ConfirmReset(BaseModel):
@@ -92,7 +92,7 @@ async def workspace_page(
         workspace = await here.store.get(user.id)
     if workspace.status == "ready":
         return RedirectResponse(safe_return(returnTo), 302)
-    return page("workspace.html", email=user.email, demo=here.demo, return_to=safe_return(returnTo))
+    return page("workspace.html", email=user.email, note=here.note, return_to=safe_return(returnTo))
 
 
 @router.get("/api/sandbox/status")
@@ -215,6 +215,16 @@ async def heal(request: Request, here: Parts) -> Response:
     if workspace.status != wanted:
         reason = f"the healer reports {wanted} (attempt {report.attempt})"
         await _move(
-            here, workspace, cast("Status", wanted), actor="healer", reason=reason, error=report.error
+            here,
+            workspace,
+            cast("Status", wanted),
+            actor="healer",
+            reason=reason,
+            error=_storable(report.error),
         )
     return JSONResponse({"status": wanted})
+
+
+def _storable(text: str | None) -> str | None:
+    """Return a text without the one character that Postgres stores in none; logs may hold it."""
+    return text and text.replace("\x00", "\ufffd")

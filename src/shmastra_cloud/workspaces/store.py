@@ -10,17 +10,17 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shmastra_cloud.workspaces.awake import Awake
 from shmastra_cloud.workspaces.errors import LeaseLost, UnknownWorkspace
 from shmastra_cloud.workspaces.status import Status, as_status, check_transition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from uuid import UUID
 
     from shmastra_cloud.database import Pool, Row
     from shmastra_cloud.secrets_at_rest import Vault
 
-LEASE = dt.timedelta(seconds=15)
+LEASE = dt.timedelta(seconds=10)
 HEALING_SECONDS = 180
 PURPOSE_MASTRA = "sandboxes.mastra_token"
 PURPOSE_TRAFFIC = "sandboxes.traffic_token"
@@ -55,11 +55,11 @@ class Workspace:
     idle: bool
 
 
-class Workspaces:
+class Workspaces(Awake):
     """Reads and writes workspaces."""
 
     def __init__(self, pool: Pool, vault: Vault) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._vault = vault
 
     async def ensure(self, user_id: UUID) -> Workspace:
@@ -94,6 +94,11 @@ class Workspaces:
             raise UnknownWorkspace("This user has no workspace yet.")
         return found
 
+    async def ready(self) -> list[Workspace]:
+        """Return every workspace whose sandbox is ready."""
+        rows = await self._pool.fetch(f"select {_COLUMNS} from sandboxes s where status = 'ready'")  # noqa: S608
+        return [self._read(row) for row in rows]
+
     async def events(self, workspace_id: UUID, limit: int = 20) -> list[Row]:
         """Return the latest changes, newest first."""
         return await self._pool.fetch(
@@ -103,13 +108,32 @@ class Workspaces:
             limit,
         )
 
-    async def overview(self) -> list[Row]:
-        """Return every workspace as the fleet shows it, oldest first."""
+    async def overview(self, user_id: UUID | None = None) -> list[Row]:
+        """Return every workspace (or one user's) as the fleet shows it, oldest first."""
         return await self._pool.fetch(
             "select u.email, s.sandbox_id, s.status, s.error_message as error, s.version, s.awake_because,"
             " s.created_at, s.last_active_at from sandboxes s join users u on u.id = s.user_id"
-            " order by s.created_at"
+            " where $1::uuid is null or s.user_id = $1 order by s.created_at",
+            user_id,
         )
+
+    async def owner(self, name: str) -> UUID:
+        """Return whose sandbox has that id, or who has that email, in any case of letters.
+
+        Raises:
+            UnknownWorkspace: nobody; the message says what to do.
+        """
+        row = await self._pool.fetchrow(
+            "select u.id, s.id is not null as has_one from users u left join sandboxes s on s.user_id = u.id"
+            " where s.sandbox_id = $1 or u.email = lower(trim($1))",
+            name,
+        )
+        if row is None:
+            raise UnknownWorkspace(f"There is no sandbox {name}. `shmastra sandbox list` shows all.")
+        if not row["has_one"]:
+            raise UnknownWorkspace(f"{name} has no sandbox yet; it is made when he first signs in.")
+        found: UUID = row["id"]
+        return found
 
     async def claim(self, owner: str) -> Workspace | None:
         """Take the lease on one row that something must be done about, or return None."""
@@ -137,6 +161,32 @@ class Workspaces:
             LEASE,
         )
         return None if row is None else self._read(row)
+
+    async def seize(self, user_id: UUID, owner: str) -> Workspace | None:
+        """Take the lease on a user's row, whatever its status, or return None where another holds it."""
+        row = await self._pool.fetchrow(
+            f"update sandboxes s set lease_owner = $2, lease_until = now() + $3, fence = fence + 1"  # noqa: S608
+            f" where user_id = $1 and (lease_until is null or lease_until < now()) returning {_COLUMNS}",
+            user_id,
+            owner,
+            LEASE,
+        )
+        return None if row is None else self._read(row)
+
+    async def delete(self, workspace: Workspace) -> None:
+        """Forget a workspace, and tell every process; the next sign-in begins afresh.
+
+        Raises:
+            LeaseLost: another process holds the row.
+        """
+        gone = await self._pool.fetchval(
+            "with gone as (delete from sandboxes where id = $1 and fence = $2 returning user_id)"
+            " select pg_notify('sandbox', user_id::text) is not null from gone",
+            workspace.id,
+            workspace.fence,
+        )
+        if gone is None:
+            raise LeaseLost("Another process has taken this workspace over.")
 
     async def renew(self, workspace: Workspace) -> None:
         """Keep the lease for another while.
@@ -259,17 +309,6 @@ class Workspaces:
     async def want_reset(self, workspace: Workspace) -> None:
         """Have the next provisioning begin with a new sandbox."""
         await self._pool.execute("update sandboxes set reset_wanted = true where id = $1", workspace.id)
-
-    async def keep_awake(self, because: Mapping[UUID, str], idle_seconds: int) -> None:
-        """Record activity of many users at once."""
-        await self._pool.execute(
-            "update sandboxes s set awake_until = greatest(awake_until, now() + make_interval(secs => $3)),"
-            " awake_because = a.because, last_active_at = now()"
-            " from unnest($1::uuid[], $2::text[]) as a(user_id, because) where s.user_id = a.user_id",
-            list(because.keys()),
-            list(because.values()),
-            float(idle_seconds),
-        )
 
     async def _under_lease(self, workspace: Workspace, change: str, *values: object) -> None:
         done = await self._pool.execute(

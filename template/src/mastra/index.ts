@@ -10,7 +10,7 @@ import { companion } from './agents/companion';
 import { clock } from './tools/clock';
 import { wordCount } from './workflows/word-count';
 
-const storage = `${process.env.SHMASTRA_PROJECT ?? process.cwd()}/.storage`;
+const storage = process.env.SHMASTRA_STORAGE ?? `${process.env.SHMASTRA_PROJECT ?? process.cwd()}/.storage`;
 const token = process.env.MASTRA_AUTH_TOKEN;
 if (!token) throw new Error('MASTRA_AUTH_TOKEN is not set; the dev server never runs open.');
 

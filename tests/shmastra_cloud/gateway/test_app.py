@@ -99,6 +99,29 @@ async def test_openais_sdk_streams_and_its_usage_is_known_without_being_shown(ma
     assert KEY not in str(sent)
 
 
+async def test_openais_sdk_uses_responses_embeddings_and_models(make: Make) -> None:
+    world = await make()
+    async with openai.AsyncOpenAI(api_key=KEY, base_url=f"{world.url}/openai/v1") as client:
+        whole = await client.responses.create(model="gpt-5", input="hi")
+        assert whole.output_text == TEXT
+        row = await world.row()
+        assert (row.model, row.input_tokens, row.cached_tokens) == ("gpt-5", 8, 2)
+        assert (row.output_tokens, row.reasoning_tokens, row.estimated) == (5, 1, False)
+        world.rows.clear()
+        async with client.responses.stream(model="gpt-5", input="hi") as stream:
+            assert (await stream.get_final_response()).output_text == TEXT
+        row = await world.row()
+        assert (row.input_tokens, row.output_tokens, row.estimated, row.ended) == (8, 5, False, "complete")
+        world.rows.clear()
+        vectors = await client.embeddings.create(
+            model="text-embedding-3-small", input=["a", "b"], encoding_format="float"
+        )
+        assert [vector.embedding for vector in vectors.data] == [[0.25, -0.5]] * 2
+        row = await world.row()
+        assert (row.model, row.input_tokens, row.output_tokens) == ("text-embedding-3-small", 3, 0)
+        assert [model.id async for model in client.models.list()] == ["m", "n"]
+
+
 async def test_anthropics_sdk_streams_and_not(make: Make) -> None:
     world = await make()
     async with anthropic.AsyncAnthropic(api_key=KEY, base_url=f"{world.url}/anthropic") as client:
@@ -110,6 +133,8 @@ async def test_anthropics_sdk_streams_and_not(make: Make) -> None:
         whole = await client.messages.create(**ask)
         assert whole.content[0].type == "text"
         assert whole.content[0].text == TEXT
+        assert (await client.messages.count_tokens(model="c", messages=ask["messages"])).input_tokens == 9
+        assert [model.id async for model in await client.models.list()] == ["m", "n"]
     assert world.provider.asked[0]["headers"]["x-api-key"] == REAL_KEY
 
 

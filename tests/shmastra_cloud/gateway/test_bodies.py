@@ -3,7 +3,7 @@ import json
 import pytest
 
 from shmastra_cloud.gateway.bodies import Body, inspect
-from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused
+from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused, TooLarge
 from shmastra_cloud.gateway.routes import match
 
 CHAT = match("openai", b"/v1", "POST", b"/v1/chat/completions").route
@@ -24,7 +24,9 @@ def test_one_that_asks_itself_is_left_alone() -> None:
     assert (body.data, body.adds_usage) == (raw, False)
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'"x"', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{", b'"x"', b"[" * 100_000, '{"model":"m"}'.encode("utf-16"), b"1" * 9999]
+)
 def test_rubbish_is_refused(raw: bytes) -> None:
     with pytest.raises(RefusedRequest):
         inspect(Body(raw, whole=True), CHAT, b"application/json", "me")
@@ -33,3 +35,24 @@ def test_rubbish_is_refused(raw: bytes) -> None:
 def test_what_escapes_the_meter_is_refused() -> None:
     with pytest.raises(RouteRefused):
         inspect(Body(b'{"background": true}', whole=True), CHAT, b"application/json", "me")
+
+
+def test_a_models_name_can_always_be_stored() -> None:
+    body = Body(rb'{"model": "a\u0000b\ud800c"}', whole=True)
+    inspect(body, CHAT, b"application/json", "me")
+    assert body.model == "a\ufffdb\ufffdc"
+
+
+def test_what_is_too_long_to_read_is_refused_as_such() -> None:
+    with pytest.raises(TooLarge):
+        inspect(Body(b"{", whole=False), CHAT, b"application/json", "me")
+
+
+def test_a_tool_runs_as_whom_was_checked() -> None:
+    route = match("composio", b"", "POST", b"/api/v3/tools/execute/X").route
+    body = Body(b'{"user_id": "victim", "user_id": "me"}', whole=True)
+    inspect(body, route, b"application/json", "me")
+    assert body.data == b'{"user_id": "me"}'
+    for raw in (b'{"user_id": "victim"}', b"{}", b'{"user_id": "me", "connected_account_id": "x"}'):
+        with pytest.raises(RouteRefused):
+            inspect(Body(raw, whole=True), route, b"application/json", "me")

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from shmastra_cloud.gateway.formats import error_body
+from shmastra_cloud.gateway.formats import error_body, error_event
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,13 @@ def test_the_message_stands_where_the_sdk_looks_for_it(style: str, path: tuple[s
     for name in path:
         value = value[name]
     assert value == "what happened"
+
+
+def test_a_stream_ends_as_the_provider_would_end_it() -> None:
+    assert (error_event("openai", "c", "why") or b"").startswith(b'data: {"error": {"message": "why"')
+    for event in (error_event("openai", "c", "why", responses=True), error_event("anthropic", "c", "why")):
+        first, second = (event or b"").removesuffix(b"\n\n").split(b"\n")
+        value = json.loads(second.removeprefix(b"data: "))
+        assert first == b"event: error"
+        assert (value["type"], value["error"]["message"]) == ("error", "why")
+    assert error_event("google", "c", "why") is None

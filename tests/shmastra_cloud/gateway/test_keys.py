@@ -52,3 +52,16 @@ async def test_guesses_are_bounded() -> None:
     for number in range(100):
         await cache.owner(b"%d" % number)
     assert len(cache._unknown) == 10
+
+
+async def test_a_database_that_just_did_not_answer_is_not_waited_for_again_at_once() -> None:
+    lookup, now = Lookup(), [1000.0]
+    cache = KeyCache(lookup, clock=lambda: now[0])
+    await cache.owner(b"known")
+    lookup.away, cache.degraded = True, True
+    for _ in range(5):
+        assert await cache.owner(b"known") == KeyOwner(USER)
+    assert lookup.asked == 2
+    now[0] += 1
+    await cache.owner(b"known")
+    assert lookup.asked == 3

@@ -28,6 +28,12 @@ def test_usage_is_found_however_it_is_cut(text: bytes, expected: Tokens) -> None
         assert meter.tokens(complete=True, request_bytes=0) == expected
 
 
+def test_a_count_that_no_row_could_hold_is_bounded() -> None:
+    meter = Meter()
+    meter.chunk(b'{"usage":{"prompt_tokens":99999999999999,"completion_tokens":4}}')
+    assert meter.tokens(complete=True, request_bytes=0) == Tokens(2**31 - 1, 0, 0, 4)
+
+
 def test_usage_quoted_in_the_answers_text_is_not_believed() -> None:
     meter = Meter()
     meter.chunk(

@@ -4,7 +4,8 @@ import pytest
 
 PAGE = """<!doctype html><html><head><base href="%%MASTRA_STUDIO_BASE_PATH%%/">
 <script>window.PREFIX = '%%MASTRA_API_PREFIX%%'; window.X = '%%MASTRA_NEW_AND_UNKNOWN%%';</script>
-<script type="module" src="/studio/assets/main.js"></script></head><body></body></html>"""
+<script type="module" src="/studio/assets/main.js"></script></head>
+<body><div id="root"></div></body></html>"""
 
 
 @pytest.fixture

@@ -82,3 +82,9 @@ async def test_who_has_no_ready_sandbox_goes_to_the_start_up_page_and_back(
 
 async def test_the_refresh_stream_says_that_it_is_connected() -> None:
     assert await anext(_refreshes()) == {"data": "connected"}
+
+
+async def test_a_note_stands_above_studio_where_there_is_one(folder: Path) -> None:
+    bundle = Bundle(folder, "http://127.0.0.1:3000")
+    assert "shmastra-note" not in bundle.page("n")
+    assert ">set A &amp; B&lt;</p>" in bundle.page("n", "set A & B<")

@@ -19,6 +19,7 @@ def test_a_local_sandbox_is_named_by_headers(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_sandbox_elsewhere_is_named_by_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("E2B_API_KEY", "e2b_x")
+    monkeypatch.setenv("SHMASTRA_PUBLIC_URL", "https://cloud.example.com")
     target = Dial(load_settings()).target("abc", "example.dev")
     assert (target.host, target.port, target.tls) == ("4111-abc.example.dev", 443, True)
 

@@ -42,15 +42,29 @@ class Service:
     def __init__(self, engine: Works) -> None:
         self.engine = engine
         self.seen: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
+        self.status = 200
+        self.restarting = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await receive()
+        sent, more = b"", True
+        while more:
+            message = await receive()
+            sent += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.bodies.append(sent)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.seen.append(headers)
         running = headers["e2b-sandbox-id"] not in self.engine.paused
         body = json.dumps({"path": scope["raw_path"].decode(), "query": scope["query_string"].decode()})
+        if not running:
+            body = '{"sandboxId":"x","message":"The sandbox was not found","code":502}'
+        elif self.restarting:
+            self.restarting -= 1
+            running = False
+            body = '{"sandboxId":"x","message":"The sandbox is running but port is not open","code":502}'
         out = [(b"set-cookie", b"shmastra_session=evil"), (b"content-type", b"text/html")]
-        await send({"type": "http.response.start", "status": 200 if running else 502, "headers": out})
+        await send({"type": "http.response.start", "status": self.status if running else 502, "headers": out})
         await send({"type": "http.response.body", "body": body.encode()})
 
 
@@ -137,6 +151,53 @@ async def test_a_sandbox_that_the_service_paused_by_itself_is_resumed_and_asked_
     answer = await world.browser.get("/api/mastra/agents")
     assert answer.status_code == 200
     assert len(world.service.seen) == 2
+
+
+async def test_a_change_with_a_body_is_sent_again_whole_after_resuming(world: World) -> None:
+    world.engine.paused |= set(world.engine.sandboxes)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"one ", b"two ", b"three"):
+            await asyncio.sleep(0.01)
+            yield piece
+
+    same = {"sec-fetch-site": "same-origin"}
+    answer = await world.browser.post("/api/mastra/agents/a/stream", headers=same, content=pieces())
+    assert answer.status_code == 200
+    assert world.service.bodies == [b"one two three"] * 2
+
+
+async def test_a_dev_server_that_starts_anew_is_waited_for(world: World) -> None:
+    world.service.restarting = 3
+    same = {"sec-fetch-site": "same-origin"}
+    answer = await world.browser.post("/api/mastra/agents/a/stream", headers=same, json={"x": 1})
+    assert answer.status_code == 200
+    assert world.service.bodies == [b'{"x":1}'] * 4
+
+
+async def test_what_is_too_long_to_keep_is_not_sent_again(world: World) -> None:
+    world.engine.paused |= set(world.engine.sandboxes)
+    same = {"sec-fetch-site": "same-origin"}
+    answer = await world.browser.post("/api/mastra/files", headers=same, content=b"x" * 2_000_000)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "paused", "1")
+    assert len(world.service.seen) == 1
+
+
+async def test_a_sandboxs_own_502_is_passed_on_once(world: World) -> None:
+    world.service.status = 502
+    answer = await world.browser.post("/api/mastra/x", headers={"sec-fetch-site": "same-origin"}, json={})
+    assert (answer.status_code, answer.json()["path"]) == (502, "/api/mastra/x")
+    assert len(world.service.seen) == 1
+
+
+async def test_a_wait_that_takes_too_long_ends_with_when_to_come_back(
+    world: World, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shmastra_cloud.workspaces.relay.WAIT_SECONDS", 0.2)
+    await pool.execute("update sandboxes set status = 'provisioning'")
+    answer = await world.browser.get("/api/mastra/agents")
+    assert (answer.status_code, answer.json()["code"]) == (503, "provisioning")
+    assert answer.headers["retry-after"] == "5"
 
 
 async def test_a_broken_workspace_says_so(world: World, pool: Pool) -> None:

@@ -33,7 +33,9 @@ def parts(store: Workspaces, pool: Pool, vault: Vault) -> WorkspaceParts:
 
     watch = Watch(store, lambda: False)
     resumer = Resumer(store, cast("Any", Works()))
-    return WorkspaceParts(store, watch, resumer, Activity(store, 600), owner, demo=True)
+    return WorkspaceParts(
+        store, watch, resumer, Activity(store, 600), owner, note="a tiny demo model, often wrong"
+    )
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ async def test_without_a_session_pages_lead_to_sign_in_and_paths_of_the_api_say_
 async def test_the_page_shows_the_stages_and_names_the_demo_model(ann: httpx.AsyncClient) -> None:
     shown = await ann.get("/workspace")
     assert shown.status_code == 200
-    assert "tiny demo model, often wrong" in shown.text
+    assert "a tiny demo model" in shown.text
     assert (await ann.get("/api/sandbox/status")).json()["status"] == "provisioning"
 
 
@@ -144,7 +146,7 @@ async def test_a_healer_reports_with_its_own_key_only(
     assert await report({"status": "exploded"}) == 400
     assert await report(["rubbish"]) == 400
     assert await report({"status": "broken"}) == 409
-    assert await report({"status": "healing", "attempt": 1}) == 200
+    assert await report({"status": "healing", "attempt": 1, "error": "a\x00b"}) == 200
     assert await report({"status": "broken", "attempt": 3, "error": "no luck"}) == 200
     row = await store.get(user_id)
     assert (row.status, row.error) == ("broken", "no luck")

@@ -1,0 +1,58 @@
+"""The root of the command line: all groups, and what becomes of an error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from shmastra_cloud.cli import copying, doctor, inside, processes, users
+from shmastra_cloud.cli.common import HELP, Commands, Data, Failed, Profile, choose
+from shmastra_cloud.cli.sandboxes import sandbox
+from shmastra_cloud.cli.templates import template
+from shmastra_cloud.database import DatabaseError
+from shmastra_cloud.gateway import BadConfiguration
+from shmastra_cloud.secrets_at_rest import MasterKeyError
+from shmastra_cloud.studio import StudioError
+from shmastra_cloud.supervisor import SupervisorError
+from shmastra_cloud.templates import TemplateError
+
+EXPECTED = (
+    Failed,
+    BadConfiguration,
+    DatabaseError,
+    MasterKeyError,
+    StudioError,
+    SupervisorError,
+    TemplateError,
+    OSError,
+)
+
+app = Commands(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings=HELP,
+    help="A team's own cloud of AI agents. `shmastra up` starts it; `shmastra doctor` says what it lacks.",
+)
+for part in (processes, doctor, users):
+    part.add_to(app)
+app.add_typer(sandbox, name="sandbox")
+app.add_typer(template, name="template")
+COMMANDS = (inside, copying)  # their commands belong to the group of sandboxes
+
+
+@app.callback()
+def choose_installation(data: Data = None, profile: Profile = None) -> None:
+    """Set which installation the commands speak to."""
+    choose(data, profile)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        app()
+    except EXPECTED as error:
+        sys.stderr.write(f"shmastra: {error}\n")
+        sys.exit(1)

@@ -1,0 +1,76 @@
+"""``shmastra template``: what sandboxes start from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shmastra_cloud.cli.common import Failed, Json, group, settings
+from shmastra_cloud.cli.printing import print_fields, print_json, print_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+template = group("What sandboxes start from.")
+
+NONE_YET = "No template is built yet. `shmastra template build` builds it; `shmastra up` does so too."
+
+
+@template.command("build")
+def template_build() -> None:
+    """Build the sandbox template and fetch Studio, where they are missing or older than this source."""
+    from shmastra_cloud.start_up import ensure_template
+
+    ensure_template(settings().data.resolve(), typer.echo)
+
+
+@template.command("list")
+def template_list(*, as_json: Json = False) -> None:
+    """List the templates that are built on this machine."""
+    print_rows(
+        built(_folder()), ["name", "version", "created_at", "current"], as_json=as_json, empty=NONE_YET
+    )
+
+
+@template.command("show")
+def template_show(
+    name: Annotated[str, typer.Argument(metavar="NAME")] = "shmastra", *, as_json: Json = False
+) -> None:
+    """Show one template: its version, when it was built, and whether this source would build the same."""
+    for row in built(_folder()):
+        if row["name"] == name:
+            if as_json:
+                print_json(row)
+            else:
+                print_fields(row)
+            return
+    raise Failed(f"There is no template {name}. `shmastra template list` shows what is built.")
+
+
+def built(folder: Path) -> list[dict[str, Any]]:
+    """Return what is built: name, version (None: it has none), time, and whether it is this source's.
+
+    Raises:
+        Failed: the folder cannot be read.
+    """
+    from shmastra_cloud.templates import source_version
+
+    rows = []
+    try:
+        for path in sorted(folder.glob("[!.]*/template.json")):
+            told = json.loads(path.read_text())
+            version = told.get("version")
+            current = version is None or version == source_version()
+            row = {"name": path.parent.name, "version": version, "created_at": told.get("created_at")}
+            rows.append({**row, "current": current})
+    except PermissionError as error:
+        raise Failed(f"{error.filename} cannot be read. Run this as the user who runs the cloud.") from error
+    except ValueError as error:
+        raise Failed(f"{path} is damaged. `shmastra template build` builds it again.") from error
+    return rows
+
+
+def _folder() -> Path:
+    return settings().data.resolve() / "engine" / "templates"

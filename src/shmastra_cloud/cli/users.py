@@ -1,0 +1,113 @@
+"""``shmastra user``, ``key`` and ``usage``."""
+
+from __future__ import annotations
+
+import datetime as dt  # noqa: TC003 -- typer reads the annotations
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from shmastra_cloud.cli.ask import SLOW_SECONDS, ask, named
+from shmastra_cloud.cli.common import Commands, Email, Json, Yes, confirm, group
+from shmastra_cloud.cli.printing import print_json, print_rows
+
+user = group("Invite users, let them in and shut them out.")
+key = group("Virtual keys: what a user's sandbox pays with.")
+
+NOBODY = "No users yet. `shmastra user invite EMAIL` invites one."
+NOTHING_USED = "Nothing was used yet. Each call of a model through the gateway is counted here."
+
+
+class By(StrEnum):
+    """What usage can be summed up by."""
+
+    USER = "user"
+    MODEL = "model"
+    DAY = "day"
+
+
+def add_to(app: Commands) -> None:
+    """Add the commands."""
+    app.add_typer(user, name="user")
+    app.add_typer(key, name="key")
+    app.command()(usage)
+
+
+@user.command("invite")
+def user_invite(
+    email: Email,
+    *,
+    admin: Annotated[bool, typer.Option("--admin", help="Make this user an admin.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Invite a user and print his one-time link."""
+    _print_link(ask("POST", "/users", {"email": email, "admin": admin}, direct=True), as_json=as_json)
+
+
+@user.command("link")
+def user_link(email: Email, *, as_json: Json = False) -> None:
+    """Print a new one-time link for a user."""
+    _print_link(ask("POST", named("users", email, "link"), direct=True), as_json=as_json)
+
+
+@user.command("list")
+def user_list(*, as_json: Json = False) -> None:
+    """List users."""
+    columns = ["email", "role", "disabled_at", "created_at"]
+    print_rows(ask("GET", "/users", direct=True), columns, as_json=as_json, empty=NOBODY)
+
+
+@user.command("disable")
+def user_disable(email: Email) -> None:
+    """Shut a user out: sessions end, his key is refused, his sandbox is paused; files are kept."""
+    ask("POST", named("users", email, "disable"), direct=True)
+    typer.echo(
+        f"{email} is shut out; his sandbox is paused. `shmastra user enable {email}` lets him in again."
+    )
+
+
+@user.command("enable")
+def user_enable(email: Email) -> None:
+    """Let a user in again."""
+    ask("POST", named("users", email, "enable"), direct=True)
+    typer.echo(f"{email} may come in again. `shmastra user link {email}` prints a link.")
+
+
+@user.command("remove")
+def user_remove(email: Email, *, yes: Yes = False) -> None:
+    """Remove a user and destroy his sandbox with all files; what he used stays counted."""
+    confirm(f"Remove {email} and destroy his sandbox with all its files?", yes=yes)
+    ask("POST", named("users", email, "remove"), direct=True, seconds=SLOW_SECONDS)
+    typer.echo(f"{email} is removed.")
+
+
+@key.command("rotate")
+def key_rotate(email: Email) -> None:
+    """Replace a user's virtual key; the old one is refused at once."""
+    ask("POST", named("users", email, "rotate-key"), direct=True)
+    typer.echo(f"{email} has a new key; his sandbox is given it and its dev server restarts.")
+
+
+def usage(
+    *,
+    by: Annotated[By, typer.Option(help="What to sum up by.")] = By.USER,
+    since: Annotated[
+        dt.datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="DATE", help="From this day on (UTC), such as 2026-11-01."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show requests, tokens and cost (USD), by user, model or day."""
+    query = f"?by={by.value}" + (f"&since={since:%Y-%m-%d}T00:00:00Z" if since else "")
+    columns = [by.value, "requests", "input_tokens", "output_tokens", "cost_usd"]
+    print_rows(ask("GET", f"/usage{query}"), columns, as_json=as_json, empty=NOTHING_USED)
+
+
+def _print_link(link: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        print_json(link)
+    else:
+        typer.echo(f"{link['url']}\n(works once, until {link['expires_at']})")

@@ -1,0 +1,75 @@
+import pytest
+
+from shmastra_cloud.database import Pool, migrate, open_pool
+from shmastra_cloud.doctor.cloud import address, check_stopped, database, providers, public_url
+from shmastra_cloud.settings import load_settings
+
+
+@pytest.mark.parametrize(
+    ("dsn", "shown"),
+    [
+        ("postgresql://me:secret@db.example:5432/x?sslmode=require", "postgresql://me@db.example:5432/x"),
+        ("postgresql://me:secret@/x?host=/run/pg&password=secret", "postgresql://me@/x?host=/run/pg"),
+        ("postgresql://me:se cret@h:port/x", "an address that cannot be read"),
+        ("", "://"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(dsn: str, shown: str) -> None:
+    assert address(dsn) == shown
+
+
+async def test_a_schema_that_is_behind_or_open_is_told(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_dsn)
+    pool: Pool = await open_pool(empty_dsn)
+    try:
+        assert (await database(load_settings(), pool)).fix == "shmastra migrate"
+        await migrate(pool)
+        assert (await database(load_settings(), pool)).status == "ok"
+        await pool.execute("create table left_open (x int)")
+        assert "left_open" in (await database(load_settings(), pool)).detail
+        await pool.execute("drop table left_open")
+        await pool.execute("insert into installation (master_key_fingerprint) values ('\\x00')")
+        assert "another master key" in (await database(load_settings(), pool)).detail
+    finally:
+        await pool.close()
+    assert (await database(load_settings(), pool)).status == "failed"
+
+
+async def test_a_service_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("E2B_API_KEY", "e2b_0123456789abcdef")
+    monkeypatch.setenv("E2B_API_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("E2B_CONNECTION_RETRIES", "0")
+    monkeypatch.setenv("SHMASTRA_PUBLIC_URL", "https://agents.example.com")
+    found = {check.name: check for check in await check_stopped(load_settings())}
+    assert found["sandboxes"].status == "failed"
+    assert "http://127.0.0.1:1" in found["sandboxes"].detail
+    assert "0123456789abcdef" not in str(found)
+    assert found["public_url"].status == "ok"
+
+
+def test_providers_are_named_and_their_keys_are_not() -> None:
+    settings = load_settings()
+    found = providers(settings, {"OPENAI_API_KEY": "sk-secret", "COMPOSIO_API_KEY": "ck"})
+    assert (found.status, found.detail) == ("ok", "openai, composio")
+    assert providers(settings, {}).detail == "the demo model"
+    assert providers(settings, {"COMPOSIO_API_KEY": "ck"}).detail == "composio, the demo model"
+    broken = providers(settings, {"OPENAI_API_KEY": "sk secret"})
+    assert (broken.status, "sk secret" in broken.detail) == ("failed", False)
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("http://127.0.0.1:3000", "ok"),
+        ("https://agents.example.com", "ok"),
+        ("http://agents.example.com", "warning"),
+    ],
+)
+def test_the_public_address_is_one_that_can_work(
+    url: str, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHMASTRA_PUBLIC_URL", url)
+    monkeypatch.setenv("SHMASTRA_INSECURE_HTTP", "1")
+    assert public_url(load_settings()).status == status
