@@ -13,7 +13,7 @@ import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvicorn
@@ -27,6 +27,9 @@ from sandboxd.errors import EngineError
 from sandboxd.server import Server
 from sandboxd.spec import Limits
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="The one-machine sandbox engine."
 )
@@ -38,6 +41,16 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 class _Quiet(uvicorn.Server):
+    """Ends what would keep clients connected before it waits for them; signals are handled elsewhere."""
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._leave = leave
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._leave()
+        await super().shutdown(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- uvicorn's own
         yield
@@ -171,7 +184,7 @@ async def _serve(engine: Engine, bound: socket.socket, api_key: str) -> None:
         access_log=False,
         timeout_graceful_shutdown=3,
     )
-    server = _Quiet(config)
+    server = _Quiet(config, engine.leave)
 
     def stop(*_ended: object) -> None:
         server.should_exit = True

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import hmac
 import json
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from sandboxd.engine import Engine
     from sandboxd.records import Record
+
+log = logging.getLogger(__name__)
 
 ENVD_VERSION = "0.6.4"
 MAX_BODY_BYTES = 1_000_000
@@ -79,7 +82,8 @@ async def _answer(engine: Engine, api_key: str, request: Request, handle: Any) -
         return _error(404, str(error))
     except WrongState as error:
         return _error(409, str(error))
-    except EngineError as error:
+    except (EngineError, OSError) as error:
+        log.warning("%s %s failed: %s", request.method, request.url.path, error)
         return _error(500, str(error))
     return answer
 

@@ -109,13 +109,17 @@ class Engine:
         else:
             await live.sandbox.freeze()
 
+    async def leave(self) -> None:
+        """Follow no program and no folder any more, so that nobody waits for what they do."""
+        await asyncio.gather(*(live.leave() for live in self._all.values()))
+
     async def aclose(self) -> None:
         """Let go of everything; containers go on."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.leave()
         for live in self._all.values():
-            await live.leave()
             await live.sandbox.detach()
 
     def all(self) -> list[Record]:

@@ -71,6 +71,11 @@ class Sandbox:
         Raises:
             CommandFailed: mount or runc refused; nothing of it is left running.
         """
+        if not self._template.is_dir():
+            raise CommandFailed(
+                f"The template of sandbox {self.id} is gone ({self._template}), so it cannot be started; "
+                "its files are kept. `shmastra template build` makes it again."
+            )
         try:
             await self._mount()
             await asyncio.to_thread(self._write_config)

@@ -188,6 +188,23 @@ def test_files_and_processes_outlive_a_kill_of_the_daemon(daemon: Daemon) -> Non
     again.kill()
 
 
+def test_who_follows_a_program_does_not_hold_up_the_daemons_end(daemon: Daemon) -> None:
+    box = daemon.create()
+    handle = box.commands.run("sleep 600", background=True)
+    watch = box.files.watch_dir("/home/user")
+    before, begun = len((daemon.data / "log").read_text()), time.monotonic()
+    daemon.end()
+    assert time.monotonic() - begun < 3
+    assert "Traceback" not in (daemon.data / "log").read_text()[before:]
+    with pytest.raises(SandboxException):
+        handle.wait()
+    daemon.start()
+    with pytest.raises(NotFoundException):
+        watch.get_new_events()
+    assert "sleep 600" in box.commands.run("ps -eo args").stdout
+    box.kill()
+
+
 def test_a_container_that_is_gone_starts_again_on_its_files(daemon: Daemon) -> None:
     box = daemon.create()
     box.files.write("/home/user/kept", "still here")

@@ -18,6 +18,7 @@ from connectrpc.errors import ConnectError
 from e2b.envd.process import process_pb as pb
 from e2b.envd.process.process_connect import Process as ProcessInterface
 
+from sandboxd.envd.failures import gone
 from sandboxd.envd.program import Program, event, start
 from sandboxd.envd.reach import environment, home_of, user_of
 from sandboxd.errors import WrongState
@@ -169,6 +170,8 @@ class ProcessService(ProcessInterface):
                         raise _late() from None
                     yield event("keepalive", pb.ProcessEvent.KeepAlive())
                     continue
+                if told is None:
+                    raise gone()
                 if told.event.field == "end" and program.late:
                     raise _late()
                 yield told

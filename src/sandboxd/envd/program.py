@@ -97,7 +97,11 @@ class Program:
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, size)
 
     async def aclose(self) -> None:
-        """Let go of its ends; the helper reads on for those who still write."""
+        """Let go of its ends and of who follows it; the helper reads on for those who still write."""
+        for queue in self._followers:
+            while queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
         if self.input is not None:
             self.input.transport.abort()
         for descriptor in self.outputs.values():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 18
 PART = 200
 MAX_ENTRIES = 10_000
-SIZELESS_BYTES = 1 << 20
+SMALL_BYTES = 1 << 20
 METADATA = "user.e2b."
 
 
@@ -129,8 +129,9 @@ def read(path: Path, output: int, describe: Callable[[dict[str, Any]], None]) ->
         if not stat.S_ISREG(told.st_mode):
             what = "a folder" if stat.S_ISDIR(told.st_mode) else "not a file with content"
             raise IsADirectoryError(21, f"is {what}")
-        if told.st_size == 0:  # those of /proc say so, whatever they hold
-            data = os.read(source, SIZELESS_BYTES)
+        if told.st_size <= SMALL_BYTES:
+            # whole at once, since it may be cut short meanwhile; those of /proc say 0, whatever they hold
+            data = _up_to(source, told.st_size or SMALL_BYTES)
             describe({"size": len(data), "name": shown(path.name)})
             _write_all(output, data)
             return
@@ -139,6 +140,13 @@ def read(path: Path, output: int, describe: Callable[[dict[str, Any]], None]) ->
             _write_all(output, data)
     finally:
         os.close(source)
+
+
+def _up_to(source: int, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size and (piece := os.read(source, size - len(data))):
+        data += piece
+    return bytes(data)
 
 
 def _write_all(output: int, data: bytes) -> None:
