@@ -241,13 +241,24 @@ def test_a_repair_takes_the_health_that_comes_by_itself() -> None:
     assert life.polls(1, Polled(True, RUNNING)) == [Tell("ready", 1)]
 
 
-@pytest.mark.parametrize("state", ["crashed", "broken"])
-def test_an_attempt_ends_early_when_the_runner_gives_up(state: str) -> None:
+def test_an_attempt_ends_early_when_the_runner_gives_up() -> None:
     life = Life()
     life.crash()
     began = life.now
-    assert life.attempt(Polled(False, Runner(state, "2"))) == [Tell("healing", 2)]
-    assert life.now - began < 3
+    assert life.attempt(Polled(False, Runner("broken", "2"))) == [Tell("healing", 2)]
+    life.polls(4, Polled(False, RUNNING))
+    life.see(Restarted(True), Exited())
+    assert life.see(Polled(False, Runner("crashed", "3"))) == [Tell("healing", 3)]
+    assert life.now - began < 8
+
+
+def test_the_last_word_of_the_runner_before_ends_no_attempt() -> None:
+    life = Life()
+    life.crash()
+    life.polls(2, Polled(False, RUNNING))
+    life.see(Restarted(True))
+    assert life.see(Polled(False, Runner("crashed", "2"))) == []
+    assert life.polls(2, Polled(True, Runner("running", "3"))) == [Tell("ready", 1)]
 
 
 def test_an_attempt_ends_early_after_two_exits_or_when_pm2_fails() -> None:

@@ -131,7 +131,8 @@ class Decider:
         state = self._runner.state if self._runner is not None else ""
         if self.phase == "starting" and state == "broken":
             return self._crash("the code does not load", now)
-        if self.phase == "trying" and state in HOPELESS and self._runner != self._before:
+        given_up = state == "broken" or (state == "crashed" and self._exits)  # not the word of the one before
+        if self.phase == "trying" and given_up and self._runner != self._before:
             return self._failed("it did not start", now)
         return []
 

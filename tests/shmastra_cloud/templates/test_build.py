@@ -1,9 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
 
-from shmastra_cloud.templates import BuildFailed, build, is_built, source_version, studio_bundle
-from shmastra_cloud.templates.build import SOURCE, install
+from shmastra_cloud.templates import BuildFailed, is_built, source_version, studio_bundle
+from shmastra_cloud.templates.build import SOURCE, _add_healer, install
 
 
 def test_the_version_changes_with_the_source_and_nothing_else(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_the_version_changes_with_the_source_and_nothing_else(tmp_path: Path) ->
 def test_the_version_changes_with_the_healer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("template", "healer"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(build, "HEALER", tmp_path / "healer")
+    monkeypatch.setattr(sys.modules["shmastra_cloud.templates.build"], "HEALER", tmp_path / "healer")
     first = source_version(tmp_path / "template")
     (tmp_path / "healer" / "__pycache__").mkdir()
     (tmp_path / "healer" / "__pycache__" / "x.pyc").touch()
@@ -29,7 +30,7 @@ def test_the_version_changes_with_the_healer(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_healer_is_roots_and_readable(tmp_path: Path) -> None:
-    build._add_healer(tmp_path)
+    _add_healer(tmp_path)
     placed = tmp_path / "opt/healer/shmastra_healer"
     assert {file.name for file in placed.iterdir()} >= {"__main__.py", "decide.py", "loop.py"}
     assert not list(placed.glob("__pycache__"))
