@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -108,3 +109,17 @@ def test_the_healer_survives_its_own_death_and_rubbish(ann: Teammate, box: Sandb
     assert resident < 40_000, used
     time.sleep(1)
     assert ann.http.get("/api/sandbox/status").json()["status"] == "ready"
+
+
+def test_pm2s_own_death_is_repaired(ann: Teammate, box: Sandbox) -> None:
+    began = log(box).count("watching port")
+    box.commands.run("kill -9 $(pgrep -f '[P]M2 v.*God Daemon')")
+    wait_until(lambda: log(box).count("watching port") > began, 30, "another healer")
+    ann.cloud.until(ann.http, "ready", 20)
+    wait_until(lambda: healthy(box), 20, "health")
+    listed = json.loads(box.commands.run("pm2 jlist").stdout.splitlines()[-1])
+    assert {one["name"]: one["pm2_env"]["status"] for one in listed} == {
+        "shmastra": "online",
+        "healer": "online",
+    }
+    assert len(box.commands.run("pgrep -f /opt/shmastra/[h]ealer").stdout.split()) == 1

@@ -360,6 +360,9 @@ def test_the_end_of_pm2_is_a_crash(broken: bool) -> None:
         life.break_down()
     assert life.see(Orphaned()) == [Tell("healing", 1)]
     assert life.see(Orphaned()) == []
+    assert life.polls(2, Polled(True, AGAIN)) == [Restart()]
+    assert life.see(Restarted(False)) == [Tell("healing", 2)]
+    assert life.polls(4, Polled(True, AGAIN)) == [Restart()]
 
 
 @pytest.mark.parametrize(("told", "said"), [(None, []), ("ready", []), ("healing", [Tell("ready", 1)])])

@@ -25,7 +25,7 @@ from tests.support.cloud import free_port
 
 from shmastra_healer.place import Place
 
-PATIENCE = "POLL=0.3 QUICK=0.1 ANSWER=0.5 CURE=0.5 START=1.5 REST=0.1 ASIDE=2 STEADY=1"
+PATIENCE = "POLL=0.3 QUICK=0.1 ANSWER=0.5 CURE=0.5 START=1.5 REST=0.1 ASIDE=2 STEADY=1 GAP=2"
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -54,14 +54,14 @@ def place(tmp_path: Path, cloud: Cloud) -> Iterator[Place]:
 class Running:
     """The healer as pm2 runs it: a process of its own."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *under: str) -> None:
         self.place = place
         environ = {
             f"SHMASTRA_HEALER_{name}_SECONDS": value
             for name, value in (one.split("=") for one in PATIENCE.split())
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-B", "-c", SCRIPT, *map(str, place)],
+            [*under, sys.executable, "-B", "-c", SCRIPT, *map(str, place)],
             env={**os.environ, **environ, "PYTHONPATH": str(SOURCE)},
             stderr=subprocess.PIPE,
         )
@@ -160,7 +160,7 @@ def test_without_a_cloud_the_repair_goes_on(healer: Running, place: Place, tmp_p
 def test_a_freeze_is_no_crash(healer: Running, place: Place, cloud: Cloud, tmp_path: Path) -> None:
     healer.process.send_signal(signal.SIGSTOP)
     os.kill(pid(place), signal.SIGSTOP)
-    time.sleep(6.5)
+    time.sleep(3)
     healer.process.send_signal(signal.SIGCONT)
     threading.Timer(0.2, os.kill, (pid(place), signal.SIGCONT)).start()
     until(lambda: "woke" in healer.log)
@@ -189,3 +189,19 @@ def test_a_full_disk_and_a_missing_pm2_stop_nothing(place: Place, cloud: Cloud) 
     running.process.send_signal(signal.SIGINT)
     _, complaint = running.process.communicate(timeout=20)
     assert (running.process.returncode, complaint) == (0, b"")
+
+
+def test_when_pm2_dies_everything_is_started_anew_and_this_healer_makes_room(
+    place: Place, cloud: Cloud, tmp_path: Path
+) -> None:
+    old = launch(tmp_path, place)
+    pm2 = Running(place, "/bin/sh", "-c", '"$@" & wait', "sh")
+    until(lambda: "is healthy" in pm2.log)
+    does(tmp_path, start_script(tmp_path, place))
+    pm2.process.kill()
+    until(lambda: cloud.told == ["healing"])
+    until(lambda: calls(tmp_path) == ["start "])
+    until(lambda: "this one ends" in pm2.log)
+    assert pm2.process.communicate(timeout=20)[1] == b""  # whoever held it has ended
+    until(lambda: place.pid() != old)
+    assert place.last_report() == "healing"  # so that the next healer reports the rest

@@ -70,7 +70,7 @@ class Decider:
         self._until = now + patience.start
         self._failures = self._exits = self._attempt = 0
         self._well_since: float | None = None
-        self._asked = False
+        self._asked = self._alone = False
         self._runner: Runner | None = None
         self._runner_since = now
         self._before: Runner | None = None
@@ -143,6 +143,8 @@ class Decider:
         preparing a new server beside the old one.
         """
         runner = self._runner
+        if self._alone and self.phase == "resting":  # whose runner nobody would start again
+            return True
         if self.phase == "well" or runner is None:
             return False
         stale = self.phase in ("doubt", "starting", "trying") and runner == self._before
@@ -205,6 +207,7 @@ class Decider:
         return self._failed(why, now) if self.phase == "trying" else self._crash(why, now)
 
     def _orphaned(self, now: float) -> list[Command]:
+        self._alone = True
         if self.phase == "broken":
             self._attempt = 0
             return [Note("pm2 itself has ended"), *self._next_attempt(now)]
