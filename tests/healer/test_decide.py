@@ -118,6 +118,12 @@ def test_somebody_elses_restart_gets_its_time(asked: Asked) -> None:
     assert life.polls(2, Polled(False, RUNNING)) == [Tell("healing", 1)]
 
 
+def test_one_that_was_seen_healthy_since_its_start_gets_no_more_time() -> None:
+    life = Life()
+    life.polls(20, Polled(False, RUNNING))
+    assert life.see(Asked("online", 22)) == [Tell("healing", 1)]
+
+
 def test_a_reload_is_no_crash_but_one_that_hangs_is() -> None:
     life = Life()
     reload = Runner("starting", "2")

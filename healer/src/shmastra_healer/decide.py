@@ -214,7 +214,9 @@ class Decider:
         return self._crash("pm2 itself has ended", now)
 
     def _told_by_pm2(self, event: Asked, now: float) -> list[Command]:
-        young = event.status == "online" and event.seconds < self._patience.start
+        seen_healthy = self.phase == "well" and self._well_since is not None
+        new = not seen_healthy or event.seconds < now - (self._well_since or 0)
+        young = event.status == "online" and event.seconds < self._patience.start and new
         if event.status in IN_MOTION or (young and self._exits < MANY_EXITS):
             self._enter("starting", now, self._patience.start)
             return [Note(f"pm2 says {event.status}; the dev server gets time to start")]
