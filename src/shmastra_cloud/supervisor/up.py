@@ -45,7 +45,7 @@ async def _nothing_to_build() -> None:
 class UpPlan:
     """What is to be brought up.
 
-    ``environ`` is for web and worker, provider keys included; the engine and the demo model get none of it.
+    ``environ`` is for web, and but for what ``web_only`` names for the worker; others get none of it.
     ``prepare`` is called with the database's address before they start, ``on_ready`` once all answer, and
     ``on_stop``, which is also given that environment, once nobody can ask for a sandbox any more.
     """
@@ -59,6 +59,7 @@ class UpPlan:
     on_ready: Callable[[str], Awaitable[None]]
     on_stop: Callable[[str, Mapping[str, str]], Awaitable[None]] = _nothing_to_do
     build: Callable[[], Awaitable[None]] = _nothing_to_build
+    web_only: frozenset[str] = frozenset()
     database_url: str | None = None
     demo_model: bool = False
     engine: bool = True
@@ -142,7 +143,8 @@ async def _bring_up(
         ),
     )
     worker = [sys.executable, "-m", "shmastra_cloud", "worker"]
-    await _start(started, Child("worker", worker, environ, plan.data / "logs", _at_once, service))
+    poorer = {name: value for name, value in environ.items() if name not in plan.web_only}
+    await _start(started, Child("worker", worker, poorer, plan.data / "logs", _at_once, service))
     await plan.on_ready(dsn)
     return environ
 
