@@ -34,6 +34,9 @@ async def sweep(runc: str, runc_root: Path, sandboxes: Path, known: Collection[s
             await run("umount", "--lazy", str(target), check=False)
     await _free_loops(sandboxes, known)
     await asyncio.to_thread(_delete_unknown, sandboxes, known)
+    for scratch in await asyncio.to_thread(lambda: list(sandboxes.parent.glob("empty-*.i*"))):
+        if scratch.suffix != ".img":
+            scratch.unlink(missing_ok=True)
 
 
 def _names(folder: Path) -> set[str]:

@@ -23,6 +23,7 @@ from e2b import Sandbox
 from sandboxd.base_template import build_base
 
 CACHE = Path("/var/cache/shmastra-test/templates")
+DOMAIN = "box.example.com"
 KEY = "e2b_0123456789abcdef0123456789abcdef01234567"
 
 
@@ -47,6 +48,7 @@ class Daemon:
     def start(self) -> None:
         argv = [sys.executable, "-m", "sandboxd", "serve", "--listen", f"127.0.0.1:{self.port}"]
         argv += ["--data", str(self.data), "--gateway-socket", str(self.gateway)]
+        argv += ["--domain", DOMAIN]
         limits = {"SHMASTRA_SANDBOX_MEMORY_MB": "256", "SHMASTRA_SANDBOX_DISK_MB": "160"}
         environ = {
             "PATH": self.path,

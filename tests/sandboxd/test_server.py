@@ -9,7 +9,7 @@ import httpx
 import pytest
 from e2b import CommandExitException, Sandbox, TimeoutException
 from e2b.exceptions import NotFoundException, SandboxException
-from tests.sandboxd.conftest import KEY, Daemon
+from tests.sandboxd.conftest import DOMAIN, KEY, Daemon
 
 pytestmark = pytest.mark.engine
 
@@ -149,6 +149,24 @@ def test_a_port_needs_the_traffic_token(daemon: Daemon) -> None:
     assert (frozen.status_code, "was not found" in frozen.text) == (502, True)
     Sandbox.connect(box.sandbox_id, timeout=600, **daemon.options)
     assert httpx.get(url, headers=port_headers(box, 4111, token)).text == "hello\n"
+    box.kill()
+
+
+def test_the_host_alone_says_where_a_request_goes(daemon: Daemon) -> None:
+    box = daemon.create(network={"allow_public_traffic": False})
+    assert box.get_host(4111) == f"4111-{box.sandbox_id}.{DOMAIN}"
+    envd = {"Host": box.get_host(49983), "X-Access-Token": str(box._envd_access_token)}
+    assert httpx.get(f"{daemon.url}/files?path=/etc/passwd", headers=envd).status_code == 200
+    assert httpx.get(f"{daemon.url}/health", headers={"Host": box.get_host(49983)}).status_code == 204
+    box.commands.run("echo hi > ~/x; exec python3 -m http.server 4111", background=True)
+    traffic = {"e2b-traffic-access-token": str(box.traffic_access_token), "Host": box.get_host(4111)}
+    deadline = time.monotonic() + 20
+    while (answer := httpx.get(f"{daemon.url}/x", headers=traffic)).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
+    assert answer.text == "hi\n"
+    control = {"Host": f"api.{DOMAIN}", "X-API-KEY": KEY}
+    assert box.sandbox_id in httpx.get(f"{daemon.url}/v2/sandboxes", headers=control).text
     box.kill()
 
 

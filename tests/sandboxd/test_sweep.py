@@ -22,6 +22,8 @@ def test_what_has_no_record_is_cleared_away_and_the_rest_is_left(tmp_path: Path)
         subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
         subprocess.run(["mount", "-o", "loop", str(image), str(sandboxes / name / "disk")], check=True)
     (root / "unknown").mkdir(parents=True)
+    (tmp_path / "empty-8.i0123").touch()
+    (tmp_path / "empty-8.img").touch()
     stray = subprocess.run(
         ["losetup", "--find", "--show", str(sandboxes / "unknown" / "disk.img")],
         capture_output=True,
@@ -30,6 +32,7 @@ def test_what_has_no_record_is_cleared_away_and_the_rest_is_left(tmp_path: Path)
     try:
         asyncio.run(sweep(RUNC, root, sandboxes, {"known"}))
         assert [one.name for one in sandboxes.iterdir()] == ["known"]
+        assert [one.name for one in tmp_path.glob("empty*")] == ["empty-8.img"]
         assert mounts(sandboxes) == [sandboxes / "known" / "disk"]
         told = subprocess.run(["losetup", "--list"], capture_output=True, text=True).stdout
         assert str(sandboxes / "unknown") not in told

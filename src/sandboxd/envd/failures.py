@@ -53,6 +53,11 @@ def gone() -> ConnectError:
     return ConnectError(Code.UNAVAILABLE, "the sandbox's helper has ended; try again")
 
 
+def late() -> ConnectError:
+    """Return what is said when the time that a call was given is up; the words are envd's."""
+    return ConnectError(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
+
+
 def too_long() -> ConnectError:
     """Return what is said of a command or an environment that no program could be given."""
     return ConnectError(Code.INVALID_ARGUMENT, "the command with its environment is too long")

@@ -113,7 +113,7 @@ class Download:
             async with asyncio.timeout(START_SECONDS):
                 told = await call.answer("ok")
             with whatever_it_says("a file"):
-                return cls(call, source, int(told["size"]))
+                return cls(call, source, _size(told["size"]))
         except BaseException:
             call.close()
             os.close(source)
@@ -194,6 +194,13 @@ class Upload:
         except BrokenPipeError:
             await self._call.answer("ok")  # which says why it was given up
             raise
+
+
+def _size(told: Any) -> int:
+    size = int(told)
+    if size < 0:
+        raise ValueError("a size is not negative")
+    return size
 
 
 def _user(request: Request) -> str:

@@ -13,7 +13,8 @@ from e2b.envd.filesystem import filesystem_pb as pb
 from e2b.envd.filesystem.filesystem_connect import Filesystem
 from protobuf import Oneof, wkt
 
-from sandboxd.envd.reach import home_of, user_of, whatever_it_says
+from sandboxd.envd.failures import late
+from sandboxd.envd.reach import deadline, home_of, user_of, whatever_it_says
 from sandboxd.envd.watchers import Watcher
 
 if TYPE_CHECKING:
@@ -83,14 +84,18 @@ class FilesystemService(Filesystem):
 
     async def watch_dir(self, request: Any, ctx: Any) -> AsyncIterator[Any]:
         """Follow what changes in a folder."""
+        until, loop = deadline(ctx), asyncio.get_running_loop()
         watcher = await self._watch(request, ctx)
         try:
             yield _told("start", pb.WatchDirResponse.StartEvent())
             while True:
+                left = KEEPALIVE_SECONDS if until is None else min(KEEPALIVE_SECONDS, until - loop.time())
                 try:
-                    async with asyncio.timeout(KEEPALIVE_SECONDS):
+                    async with asyncio.timeout(max(left, 0)):
                         events = await watcher.next()
                 except TimeoutError:
+                    if until is not None and loop.time() >= until:
+                        raise late() from None
                     yield _told("keepalive", pb.WatchDirResponse.KeepAlive())
                     continue
                 for told in events:

@@ -18,9 +18,9 @@ from connectrpc.errors import ConnectError
 from e2b.envd.process import process_pb as pb
 from e2b.envd.process.process_connect import Process as ProcessInterface
 
-from sandboxd.envd.failures import gone
+from sandboxd.envd.failures import gone, late
 from sandboxd.envd.program import Program, event, start
-from sandboxd.envd.reach import environment, home_of, user_of
+from sandboxd.envd.reach import deadline, environment, home_of, user_of
 from sandboxd.errors import WrongState
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ProcessService(ProcessInterface):
 
     async def connect(self, request: Any, ctx: Any) -> AsyncIterator[Any]:
         """Follow a program that runs."""
-        async for told in self._follow(self._find(request.process), _deadline(ctx)):
+        async for told in self._follow(self._find(request.process), deadline(ctx)):
             yield pb.ConnectResponse(event=told)
 
     async def send_input(self, request: Any, ctx: Any) -> Any:
@@ -113,7 +113,7 @@ class ProcessService(ProcessInterface):
         user = user_of(ctx.request_headers.get("authorization"))
         env = environment(self._hands, user, dict(request.process.envs))
         program = await start(await self._helpers.of(user), request, env, home_of(user))
-        program.deadline = _deadline(ctx)
+        program.deadline = deadline(ctx)
         self._running[program.pid] = program
         program.task = asyncio.create_task(self._run(program))
         return program
@@ -167,13 +167,13 @@ class ProcessService(ProcessInterface):
                         told = await queue.get()
                 except TimeoutError:
                     if until is not None and loop.time() >= until:
-                        raise _late() from None
+                        raise late() from None
                     yield event("keepalive", pb.ProcessEvent.KeepAlive())
                     continue
                 if told is None:
                     raise gone()
                 if told.event.field == "end" and program.late:
-                    raise _late()
+                    raise late()
                 yield told
                 if told.event.field == "end":
                     return
@@ -206,12 +206,3 @@ class ProcessService(ProcessInterface):
             return await self._hands.signal(program.pid, number)
         except WrongState:  # the sandbox is gone, and the program with it
             return 0
-
-
-def _deadline(ctx: Any) -> float | None:
-    milliseconds = ctx.timeout_ms() if callable(ctx.timeout_ms) else ctx.timeout_ms
-    return asyncio.get_running_loop().time() + milliseconds / 1000 if milliseconds else None
-
-
-def _late() -> ConnectError:
-    return ConnectError(Code.DEADLINE_EXCEEDED, "context deadline exceeded")

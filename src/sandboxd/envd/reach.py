@@ -73,6 +73,12 @@ def home_of(user: str) -> str:
     return "/root" if user == "root" else "/home/user"
 
 
+def deadline(ctx: Any) -> float | None:
+    """Return when a call's time is up, by the event loop's clock; None where it has no end."""
+    milliseconds = ctx.timeout_ms() if callable(ctx.timeout_ms) else ctx.timeout_ms
+    return asyncio.get_running_loop().time() + milliseconds / 1000 if milliseconds else None
+
+
 def environment(hands: Hands, user: str, more: Mapping[str, str]) -> dict[str, str]:
     """Return what a process is given."""
     return {"HOME": home_of(user), "USER": user, "LOGNAME": user, "PATH": PATH, **hands.envs, **more}
