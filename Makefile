@@ -1,11 +1,14 @@
-# `make up` starts the cloud from a fresh clone; `make test` checks it. Both install what they need first.
-.PHONY: up test chaos
+# `make up` starts the cloud from a fresh clone, `make test` checks it, `make bench` measures it; each installs what it needs.
+.PHONY: up test bench chaos
 
 up:
 	@scripts/bootstrap up $(ARGS)
 
 test:
 	@scripts/bootstrap test $(ARGS)
+
+bench:
+	@scripts/bootstrap bench $(ARGS)
 
 # The long form of the tests that kill and starve the cloud.
 chaos:

@@ -24,6 +24,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._limit = self._since = 0.0
         self._drained: asyncio.Future[None] | None = None
         self._writing_paused = False
         self._active = False
@@ -76,6 +78,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End a response that lasts until the connection does; anything else is an error."""
         self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._active and not self.done:
             if self.head_done and exc is None and not self._lengths and not self._encodings:
                 self.done = True
@@ -200,11 +205,10 @@ class Connection(asyncio.Protocol):
     async def _wait(self, seconds: float) -> None:
         self._raise_error()
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(seconds, self._late, seconds)
+        self._watch(seconds)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
         self._raise_error()
 
@@ -212,13 +216,26 @@ class Connection(asyncio.Protocol):
         if self._error is not None and not (self.head_done and self._chunks):
             raise self._error
 
-    def _late(self, seconds: float) -> None:
+    def _watch(self, seconds: float) -> None:
+        """Have :meth:`_late` look in time; a timer that runs already serves, if it is not too far off."""
+        self._limit = seconds
+        self._since = self._loop.time()
+        due = self._since + seconds
+        if self._timer is None or self._timer.when() > due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(due, self._late)
+
+    def _late(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
         # A request still being sent is progress too: wait on from there.
-        left = self.last_progress + seconds - self._loop.time()
-        if left > 0.001 and self._waiter is not None:
-            self._loop.call_later(left, self._late, seconds)
-        elif self._waiter is not None:
-            self.fail(UpstreamTimeout(f"the upstream sent nothing for {seconds:g} s"))
+        due = max(self._since, self.last_progress) + self._limit
+        if due > self._loop.time():
+            self._timer = self._loop.call_at(due, self._late)
+        else:
+            self.fail(UpstreamTimeout(f"the upstream sent nothing for {self._limit:g} s"))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

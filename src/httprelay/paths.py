@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # A dot segment in any spelling, an empty segment, an encoded separator or control character, a raw one.
 _UNSAFE = re.compile(
@@ -11,6 +12,7 @@ _UNSAFE = re.compile(
 _BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
+@lru_cache(maxsize=4096)
 def safe_path(raw_path: bytes) -> bool:
     """Tell whether a path, as it came over the wire and without its query, means the same everywhere."""
     return raw_path.startswith(b"/") and not _UNSAFE.search(raw_path) and not _BAD_ESCAPE.search(raw_path)

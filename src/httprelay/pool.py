@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from httprelay.errors import ConnectFailed, TooManyConnections
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
+
+EXPIRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,25 @@ class Target:
         return (host if self.port == default else f"{host}:{self.port}").encode()
 
 
+class _Place:
+    """The connections of one target: idle ones, the latest used last, and how many are in use."""
+
+    __slots__ = ("idle", "in_use")
+
+    def __init__(self) -> None:
+        self.idle: deque[Connection] = deque()
+        self.in_use = 0
+
+
 class Pool:
     """Connections by target; a node server closes idle ones after 5 s, so ours are dropped before that."""
 
     def __init__(self, *, limit: int = 4096, keep: int = 64, idle_seconds: float = 4.0) -> None:
         self._limit, self._keep, self._idle_seconds = limit, keep, idle_seconds
-        self._idle: defaultdict[Target, deque[Connection]] = defaultdict(deque)
-        self._in_use: defaultdict[Target, int] = defaultdict(int)
+        self._places: dict[Target, _Place] = {}
         self._tls: ssl.SSLContext | None = None
         self._closed = False
+        self._next_expiry = 0.0
 
     async def acquire(
         self, target: Target, seconds: float, *, fresh: bool = False
@@ -56,45 +68,51 @@ class Pool:
             ConnectFailed: there is none to be had in time.
 
         """
-        self._expire()
-        idle = self._idle.get(target)
-        while idle and not fresh:
-            connection = idle.pop()
-            if not connection.closed:
-                self._in_use[target] += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_expiry:
+            self._expire(now)
+        place = self._places.get(target)
+        if place is None:
+            place = self._places[target] = _Place()
+        while place.idle and not fresh:
+            connection = place.idle.pop()
+            if connection.idle_since < now - self._idle_seconds:
+                connection.abort()
+            elif not connection.closed:
+                place.in_use += 1
                 return connection, True
-        if self._in_use[target] >= self._limit:
+        if place.in_use >= self._limit:
             raise TooManyConnections(f"{self._limit} connections to {target.host} are in use")
-        self._in_use[target] += 1
+        place.in_use += 1
         try:
             async with asyncio.timeout(seconds):
                 return await self._connect(target), False
         except OSError as error:  # TimeoutError and SSLError are among them
-            self._forget(target)
+            place.in_use -= 1
             raise ConnectFailed(
                 f"cannot connect to {target.unix_socket or target.host}: {error!r}"
             ) from error
         except BaseException:
-            self._forget(target)
+            place.in_use -= 1
             raise
 
     def give_back(self, target: Target, connection: Connection, *, reusable: bool) -> None:
         """Keep a connection for the next request, or close it."""
-        self._forget(target)
+        place = self._places[target]
+        place.in_use -= 1
         if not connection.release(reusable=reusable and not self._closed):
             return
-        idle = self._idle[target]
-        idle.append(connection)
-        if len(idle) > self._keep:
-            idle.popleft().abort()
+        place.idle.append(connection)
+        if len(place.idle) > self._keep:
+            place.idle.popleft().abort()
 
     async def aclose(self) -> None:
         """Close what is idle; connections in use close when they are given back."""
         self._closed = True
-        for idle in self._idle.values():
-            for connection in idle:
+        for place in self._places.values():
+            for connection in place.idle:
                 connection.abort()
-        self._idle.clear()
+            place.idle.clear()
         await asyncio.sleep(0)
 
     async def _connect(self, target: Target) -> Connection:
@@ -111,15 +129,11 @@ class Pool:
         made = await loop.create_connection(Connection, target.host, target.port, ssl=self._tls)
         return made[1]
 
-    def _forget(self, target: Target) -> None:
-        self._in_use[target] -= 1
-        if not self._in_use[target]:
-            del self._in_use[target]
-
-    def _expire(self) -> None:
-        oldest = asyncio.get_running_loop().time() - self._idle_seconds
-        for target, idle in list(self._idle.items()):
-            while idle and (idle[0].closed or idle[0].idle_since < oldest):
-                idle.popleft().abort()
-            if not idle:
-                del self._idle[target]
+    def _expire(self, now: float) -> None:
+        self._next_expiry = now + EXPIRY_SECONDS
+        oldest = now - self._idle_seconds
+        for target, place in list(self._places.items()):
+            while place.idle and (place.idle[0].closed or place.idle[0].idle_since < oldest):
+                place.idle.popleft().abort()
+            if not place.idle and not place.in_use:
+                del self._places[target]

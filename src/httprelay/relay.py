@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from httprelay.errors import ClientGone, RelayError, UnsafeRequest, UpstreamClosed
@@ -29,8 +30,7 @@ HOP_BY_HOP = frozenset(
 )
 _FRAMING = frozenset((b"content-length", b"host"))
 _LENGTH = frozenset((b"content-length",))
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
 
 
@@ -65,6 +65,7 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
     on_response: OnResponse | None = None,
     on_cut: OnCut | None = None,
     observer: Observer | None = None,
+    body: bytes | None = None,
     timeouts: Timeouts = Timeouts(),
 ) -> Ended:
     """Send a request on to ``path`` (with its query) of ``target`` and stream the answer back.
@@ -72,13 +73,13 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
     ``headers`` are sent as they are, without what belongs to one connection only; a ``host`` among
     them is used in place of the target's own. ``on_response`` may edit the answer's headers. ``on_cut``
     gives the last events of a ``text/event-stream`` that breaks once begun; where it gives none, and for
-    any other answer, the connection is cut.
+    any other answer, the connection is cut. ``body`` is the request's, where it was read whole already.
 
     Raises:
         RelayError: no response has begun; the caller answers.
 
     """
-    exchange = _Exchange(scope, receive, send, timeouts)
+    exchange = _Exchange(scope, receive, send, body, timeouts)
     head = exchange.request_head(path, headers, target)
     connection, reused = await pool.acquire(target, timeouts.connect)
     reusable = False
@@ -106,15 +107,21 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
 class _Exchange:
     """A request on its way, and what is known of its client."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, timeouts: Timeouts) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, body: bytes | None, timeouts: Timeouts
+    ) -> None:
         self._scope, self._receive, self._send, self._timeouts = scope, receive, send, timeouts
-        lengths = {
-            name: value
-            for name, value in scope["headers"]
-            if name in (b"content-length", b"transfer-encoding")
-        }
-        self._length = lengths.get(b"content-length")
-        self._chunked = b"transfer-encoding" in lengths
+        self._on_leave: Callable[[Callable[[], None] | None], None] | None = scope.get("httprelay.on_leave")
+        self._body_read = body
+        self._length: bytes | None = None
+        self._chunked = False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                self._length = value
+            elif name == b"transfer-encoding":
+                self._chunked = True
+        if body is not None:
+            self._length, self._chunked = b"%d" % len(body), False
         self.has_body = self._chunked or self._length not in (None, b"0")
         self.sent_all = False
         self.client_gone = False
@@ -139,18 +146,22 @@ class _Exchange:
             kept.append((b"content-length", self._length))
         if not _TARGET.fullmatch(path):
             raise UnsafeRequest("the path holds characters that may not be sent")
-        if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in kept):
-            raise UnsafeRequest("a header holds characters that may not be sent")
         lines = b"".join([b"%b: %b\r\n" % pair for pair in kept])
+        # One look at all lines: each begins with a name, and there are as many as there were headers.
+        if not _LINES.fullmatch(lines) or lines.count(b"\n") != len(kept):
+            raise UnsafeRequest("a header holds characters that may not be sent")
         return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._scope["method"].encode(), path, lines)
 
     async def ask(self, connection: Connection, head: bytes) -> None:
         """Send the request and wait for the head of the response."""
         self.stop()
         connection.begin(is_head=self._scope["method"] == "HEAD")
-        connection.write(head)
-        self.sent_all = not self.has_body
-        self._pump = asyncio.ensure_future(self._send_body(connection))
+        connection.write(head + (self._body_read or b""))
+        self.sent_all = self._body_read is not None or not self.has_body
+        if self.sent_all and self._on_leave is not None:
+            self._on_leave(partial(self._left, connection))
+        else:
+            self._pump = asyncio.ensure_future(self._send_body(connection))
         await connection.read_head(self._timeouts.first_byte)
 
     async def answer(
@@ -222,16 +233,21 @@ class _Exchange:
 
     def stop(self) -> None:
         """Stop sending the request."""
+        if self._on_leave is not None:
+            self._on_leave(None)
         if self._pump is not None:
             self._pump.cancel()
+
+    def _left(self, connection: Connection) -> None:
+        self.client_gone = True
+        connection.fail(ClientGone("the client went away"))
 
     async def _send_body(self, connection: Connection) -> None:
         """Send the body as it comes, then watch for the client to go."""
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                self.client_gone = True
-                connection.fail(ClientGone("the client went away"))
+                self._left(connection)
                 return
             if self.sent_all:
                 continue

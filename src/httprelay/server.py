@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from httprelay.cycle import Cycle
+
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
 
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-_BAD_TARGET = re.compile(rb"[\x00-\x20\x7f-\xff]")
-_CONTROL = re.compile(rb"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+# A path in which no control character hides, then a query; no fragment.
+_TARGET = re.compile(
+    rb"/(?:[\x21\x22\x24\x26-\x3e\x40-\x7e]|%(?![01][0-9a-fA-F]|7[fF]))*(?:\?[\x21\x22\x24-\x7e]*)?"
+)
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _REFUSAL = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
 
@@ -56,6 +62,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._in_body = False
         self._last_data = 0.0
+        self._on_leave: Callable[[], None] | None = None
 
     # What asyncio calls.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -115,7 +122,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if len(self.headers) >= self.bounds.head_lines:
             self._refuse(431, "Too many header lines.")
         if self._head_open:  # trailers are counted and dropped
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Refuse an ambiguous head, else start the request."""
@@ -123,18 +133,46 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._check_lengths([name for name, _ in self.headers])
         if self.parser.get_method() in {b"CONNECT", b"TRACE"}:
             self._refuse(405, "This method is not served here.")
-        if not self.url.startswith(b"/") or _BAD_TARGET.search(self.url):
+        if not _TARGET.fullmatch(self.url):
             self._refuse(400, "The request's target is not a path, or holds characters that are not allowed.")
-        if b"%" in self.url and _CONTROL.search(self.url.partition(b"?")[0]):
-            self._refuse(400, "The path holds characters that are not allowed.")
         if len(self.pipeline) >= self.bounds.pipelined:
             self._refuse(400, "Too many requests at once on one connection.")
         upgrade = self.parser.should_upgrade()
         if upgrade and self._get_upgrade() == b"websocket":
             self._refuse(400, "WebSockets are not served here.")
-        super().on_headers_complete()
-        if upgrade or self.expect_100_continue:
-            self.cycle.keep_alive = False  # what follows could be the body that was not waited for
+        # What follows an upgrade, or a body that was asked for, could be taken for something else.
+        self._begin_cycle(keep_alive=not upgrade and not self.expect_100_continue)
+
+    def _begin_cycle(self, *, keep_alive: bool) -> None:
+        """Start the request, or queue it behind the one that runs."""
+        version = self.parser.get_http_version()
+        raw_path, _, query = self.url.partition(b"?")
+        path = raw_path.decode("ascii")
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = raw_path
+        self.scope["query_string"] = query
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive and version == "1.1" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+            return
+        self.pipeline.appendleft((self.cycle, self.app))
+        if self._on_leave is None:
+            self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         """End the request; whatever comes next is a head again."""
@@ -156,7 +194,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        self._on_leave = None
+        cycle.scope["httprelay.on_leave"] = self._note_leaving  # type: ignore[typeddict-unknown-key]
         super()._start_asgi_task(cycle, app)
+
+    def _note_leaving(self, call: Callable[[], None] | None) -> None:
+        """Take what is to be called when the client goes, for who would need a task to wait for it."""
+        self._on_leave = call
+        if call is not None:
+            self.flow.resume_reading()  # who does not read does not see it go
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an upgrade to HTTP/2 is not taken up, and the answer is HTTP/1.1."""
@@ -183,6 +229,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         raise _RefusedError
 
     def _abandon(self) -> None:
+        if self._on_leave is not None:
+            self._on_leave()
         for cycle in (self._running, self.cycle, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True

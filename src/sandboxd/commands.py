@@ -9,6 +9,9 @@ from sandboxd.errors import CommandFailed
 SECONDS = 60
 SAID_BYTES = 400
 
+# kept open in every program, so that a lock on it lasts until they have ended
+inherited: list[int] = []
+
 
 async def run(*argv: str, check: bool = True, seconds: float = SECONDS) -> str:
     """Run a program and return what it printed.
@@ -21,6 +24,7 @@ async def run(*argv: str, check: bool = True, seconds: float = SECONDS) -> str:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        pass_fds=inherited,
     )
     try:
         async with asyncio.timeout(seconds):

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import hmac
 import json
+import logging
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
 
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandboxd import listing
 from sandboxd.errors import EngineError, NoSuchSandbox, NoSuchTemplate, WrongState
+from sandboxd.metrics import measure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
 
-    from sandboxd.engine import Engine, Record
+    from sandboxd.engine import Engine
+    from sandboxd.records import Record
+
+log = logging.getLogger(__name__)
 
 ENVD_VERSION = "0.6.4"
 MAX_BODY_BYTES = 1_000_000
 MAX_SECONDS = 30 * 24 * 3600
-PAGE = 100
+LOG_BYTES = 65536
 TEMPLATE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 Handler = "Callable[[Engine, Request, dict[str, Any]], Awaitable[Response]]"
@@ -51,6 +59,9 @@ def control_app(engine: Engine, api_key: str) -> Starlette:
             route(f"{one}/timeout", "POST", _timeout),
             route(f"{one}/pause", "POST", _pause),
             route(f"{one}/network", "PUT", _network),
+            route("/templates/aliases/{alias}", "GET", _template),
+            route(f"{one}/metrics", "GET", _metrics),
+            route(f"{one}/logs", "GET", _logs),
         ]
     )
 
@@ -71,7 +82,8 @@ async def _answer(engine: Engine, api_key: str, request: Request, handle: Any) -
         return _error(404, str(error))
     except WrongState as error:
         return _error(409, str(error))
-    except EngineError as error:
+    except (EngineError, OSError) as error:
+        log.warning("%s %s failed: %s", request.method, request.url.path, error)
         return _error(500, str(error))
     return answer
 
@@ -133,31 +145,39 @@ async def _create(engine: Engine, request: Request, body: dict[str, Any]) -> Res
         public=(body.get("network") or {}).get("allowPublicTraffic", True) is not False,
         once=request.headers.get("idempotency-key"),
     )
-    return JSONResponse(_brief(record), 201)
+    return JSONResponse(_brief(engine, record), 201)
 
 
 async def _connect(engine: Engine, request: Request, body: dict[str, Any]) -> Response:
     record, resumed = await engine.connect(request.path_params["id"], _seconds(body))
-    return JSONResponse(_brief(record), 201 if resumed else 200)
+    return JSONResponse(_brief(engine, record), 201 if resumed else 200)
 
 
 async def _show(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
-    return JSONResponse(_full(engine.get(request.path_params["id"]).record))
+    return JSONResponse(_full(engine, engine.get(request.path_params["id"]).record))
 
 
 async def _list(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
-    query = request.query_params
-    wanted = parse_qsl(unquote(query.get("metadata", "")))
-    states = [state for text in query.getlist("state") for state in text.split(",")]
-    found = [
-        _full(record)
-        for record in engine.all()
-        if all(record.metadata.get(unquote(name)) == unquote(value) for name, value in wanted)
-        and (not states or record.state in states)
-    ]
-    begin, size = int(query.get("nextToken") or 0), min(int(query.get("limit") or PAGE), PAGE)
-    more = {"X-Next-Token": str(begin + size)} if begin + size < len(found) else {}
-    return JSONResponse(found[begin : begin + size], headers=more)
+    found, more = listing.page(engine.all(), request.query_params)
+    headers = {} if more is None else {"X-Next-Token": more}
+    return JSONResponse([_full(engine, record) for record in found], headers=headers)
+
+
+async def _metrics(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
+    live = engine.get(request.path_params["id"])
+    if live.record.state != "running":
+        return JSONResponse([])
+    now = dt.datetime.now(dt.UTC)
+    begin, end = (
+        int(request.query_params.get(name) or otherwise)
+        for name, otherwise in (("start", 0), ("end", 1 << 40))
+    )
+    if not begin <= now.timestamp() <= end + 1:
+        return JSONResponse([])
+    told = await measure(live.record.id, live.sandbox.folder / "disk", engine.limits)
+    return JSONResponse(
+        [{**told, "timestamp": _time(now.timestamp()), "timestampUnix": int(now.timestamp())}]
+    )
 
 
 async def _kill(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
@@ -166,7 +186,7 @@ async def _kill(engine: Engine, request: Request, _body: dict[str, Any]) -> Resp
 
 
 async def _timeout(engine: Engine, request: Request, body: dict[str, Any]) -> Response:
-    engine.set_timeout(request.path_params["id"], _seconds(body))
+    await engine.set_timeout(request.path_params["id"], _seconds(body))
     return Response(status_code=204)
 
 
@@ -176,11 +196,38 @@ async def _pause(engine: Engine, request: Request, _body: dict[str, Any]) -> Res
 
 
 async def _network(engine: Engine, request: Request, body: dict[str, Any]) -> Response:
-    engine.set_egress(request.path_params["id"], _hosts({"network": body}))
+    await engine.set_egress(request.path_params["id"], _hosts({"network": body}))
     return Response(status_code=204)
 
 
-def _brief(record: Record) -> dict[str, Any]:
+async def _template(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
+    name = request.path_params["alias"]
+    if not TEMPLATE.fullmatch(name):
+        raise ValueError("This is not the name of a template.")
+    if not engine.has_template(name):
+        raise NoSuchTemplate(f"Template {name} was not found")
+    return JSONResponse({"templateID": name, "public": False})
+
+
+async def _logs(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
+    """Answer with what the container's own start and first process said."""
+    log = engine.get(request.path_params["id"]).sandbox.folder / "init.log"
+    lines = await asyncio.to_thread(_tail, log)
+    return JSONResponse(
+        {"logs": [{"timestamp": _time(when), "line": line} for when, line in lines], "logEntries": []}
+    )
+
+
+def _tail(log: Path) -> list[tuple[float, str]]:
+    if not log.exists():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_BYTES))
+        text = file.read().decode(errors="replace")
+    return [(log.stat().st_mtime, line) for line in text.splitlines()]
+
+
+def _brief(engine: Engine, record: Record) -> dict[str, Any]:
     return {
         "templateID": record.template,
         "sandboxID": record.id,
@@ -188,24 +235,27 @@ def _brief(record: Record) -> dict[str, Any]:
         "envdVersion": ENVD_VERSION,
         "envdAccessToken": record.envd_token,
         "trafficAccessToken": None if record.public else record.traffic_token,
-        "domain": None,
+        "domain": engine.domain,
     }
 
 
-def _full(record: Record) -> dict[str, Any]:
+def _full(engine: Engine, record: Record) -> dict[str, Any]:
     return {
         "templateID": record.template,
+        "alias": record.template,
         "sandboxID": record.id,
         "clientID": "sandboxd",
         "envdVersion": ENVD_VERSION,
         "startedAt": _time(record.started_at),
         "endAt": _time(record.end_at),
-        "cpuCount": 2,
-        "memoryMB": 2048,
-        "diskSizeMB": 4096,
+        "cpuCount": max(1, round(engine.limits.cpus)),
+        "memoryMB": engine.limits.memory_mb,
+        "diskSizeMB": engine.limits.disk_mb,
         "metadata": record.metadata,
         "state": record.state,
+        "domain": engine.domain,
         "lifecycle": {"onTimeout": record.on_timeout, "autoResume": False},
+        "network": {"allowPublicTraffic": record.public, "allowOut": engine.hosts_of(record)},
     }
 
 

@@ -12,7 +12,9 @@ import ipaddress
 import logging
 import re
 import socket
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -25,9 +27,14 @@ HEAD_SECONDS = 10
 IDLE_SECONDS = 600
 MAX_CONNECTIONS = 256
 PIECE = 65536
+RESOLVE_SECONDS = 5
+RESOLVERS = 8
 PORTS = frozenset({443, 80})
 
-_TARGET = re.compile(rb"CONNECT ([A-Za-z0-9.-]{1,253}):(\d{1,5}) HTTP/1\.[01]")
+_TARGET = re.compile(rb"CONNECT ([A-Za-z0-9.-]{1,253}):(\d{1,5}) HTTP/1\.[01]\r\n")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# of its own, so that names that do not resolve hold up nothing else
+_resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -47,14 +54,31 @@ async def resolve(host: str, port: int) -> str:
     Raises:
         Refused: there is none, or one is private: a name may not lead back inside.
     """
+    loop = asyncio.get_running_loop()
+    asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+        async with asyncio.timeout(RESOLVE_SECONDS):
+            found = await loop.run_in_executor(_resolving, asked)
+    except (OSError, UnicodeError) as error:
         raise Refused(f"{host} cannot be resolved") from error
     addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not all(ipaddress.ip_address(address).is_global for address in addresses):
+    if not addresses or not all(map(public, addresses)):
         raise Refused(f"{host} leads to an address that is not public")
     return addresses[0]
+
+
+def public(text: str) -> bool:
+    """Tell whether an address is one of the public internet, and holds no other that is not."""
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        held = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in _NAT64:
+            held.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if any(one is not None and not public(str(one)) for one in held):
+            return False
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
+    )
 
 
 class Bounded:
@@ -73,6 +97,10 @@ class Bounded:
         """Stop accepting and end what is open."""
         if self._server is not None:
             self._server.close()
+        await self.drop()
+
+    async def drop(self) -> None:
+        """End what is open; go on accepting."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -98,7 +126,7 @@ def to_socket(path: Path) -> Callable[[Streams], Awaitable[None]]:
     async def handle(client: Streams) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
             upstream = await asyncio.open_unix_connection(str(path))
-        await _splice(client, upstream)
+        await _Splice(client, upstream).run()
 
     return handle
 
@@ -116,7 +144,7 @@ def proxy(patterns: Callable[[], Sequence[str]], name: str) -> Callable[[Streams
             await writer.drain()
             return
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        await _splice(client, upstream)
+        await _Splice(client, upstream).run()
 
     return handle
 
@@ -136,25 +164,43 @@ async def _dial(reader: asyncio.StreamReader, patterns: Sequence[str], name: str
         return await asyncio.open_connection(address, port)
 
 
-async def _splice(client: Streams, upstream: Streams) -> None:
-    """Copy both ways until one side ends."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_copy(client[0], upstream[1]))
-            group.create_task(_copy(upstream[0], client[1]))
-    except* (OSError, TimeoutError):
-        log.debug("a connection out of a sandbox broke")
-    finally:
-        upstream[1].close()
+class _Splice:
+    """A connection through: both ways, until both have ended or nothing has moved either way for long."""
 
+    def __init__(self, client: Streams, upstream: Streams) -> None:
+        self._client, self._upstream = client, upstream
+        self._moved = 0.0
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        async with asyncio.timeout(IDLE_SECONDS):
-            data = await reader.read(PIECE)
-        if not data:
-            break
-        writer.write(data)
-        await writer.drain()
-    with contextlib.suppress(OSError):
-        writer.write_eof()
+    async def run(self) -> None:
+        self._moved = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._copy(self._client[0], self._upstream[1]))
+                group.create_task(self._copy(self._upstream[0], self._client[1]))
+        except* (OSError, TimeoutError):
+            log.debug("a connection out of a sandbox broke")
+        finally:
+            self._upstream[1].close()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await self._within_idle(reader.read(PIECE)):
+            self._moved = loop.time()
+            writer.write(data)
+            await self._within_idle(writer.drain())
+            self._moved = loop.time()
+        with contextlib.suppress(OSError):
+            writer.write_eof()
+
+    async def _within_idle(self, waiting: Awaitable[Any]) -> Any:
+        """Wait as long as something moves, be it the other way."""
+        task = asyncio.ensure_future(waiting)
+        try:
+            while not task.done():
+                left = self._moved + IDLE_SECONDS - asyncio.get_running_loop().time()
+                if left <= 0:
+                    raise TimeoutError
+                await asyncio.wait([task], timeout=left)
+            return task.result()
+        finally:
+            task.cancel()

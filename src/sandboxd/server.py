@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from httprelay import ConnectFailed, Pool, RelayError, Target, relay, safe_path
 from sandboxd.cgroups import refused_processes
 from sandboxd.control import control_app
-from sandboxd.envd import envd_app
+from sandboxd.envd import Envd, may, signed_for
 from sandboxd.errors import NoSuchSandbox, WrongState
+from sandboxd.routes import ENVD_PORT, wanted
 from sandboxd.signals import signal_group
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 
     from sandboxd.engine import Engine, Live
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ENVD_PORT = 49983
+STALLED_SECONDS = 300
 _OURS = (b"e2b-", b"x-access-token")
 
 
@@ -41,9 +44,9 @@ class Hands:
         """What was given at creation."""
         return self._live.record.envs
 
-    def command(self, argv: Sequence[str], *, user: str, cwd: str, env: Mapping[str, str]) -> list[str]:
-        """Return what to run on this machine so that ``argv`` runs inside."""
-        return self._live.sandbox.command(argv, user=user, cwd=cwd, env=env)
+    async def start(self, argv: Sequence[str], *, user: str, link: socket.socket) -> bool:
+        """Start a program inside with a socket as its standard input; False where it did not start."""
+        return await self._live.sandbox.start_inside(argv, user=user, link=link)
 
     async def signal(self, group: int, number: int) -> int:
         """Signal a process group by its number inside; return how many processes were reached.
@@ -72,14 +75,42 @@ class Server:
         await self._pool.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a request where its headers say."""
+        """Send a request where its headers or its host say."""
         if scope["type"] != "http":
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        sandbox_id = headers.get(b"e2b-sandbox-id")
-        if sandbox_id is None:
-            await self._control(scope, receive, send)
+        send = _within_time(send)
+        try:
+            found = wanted(headers)
+        except ValueError as error:
+            await _refuse(send, 400, headers.get(b"e2b-sandbox-id", ""), str(error))
             return
+        if found is None and scope["path"] == "/files":
+            found = self._signed(scope)
+            if found is None:
+                await _refuse(send, 401, "", "The signature is of no sandbox here, or its time is over")
+                return
+        if found is None:
+            await self._control(scope, receive, send)
+        else:
+            await self._into(*found, headers, scope, receive, send)
+
+    def _signed(self, scope: Scope) -> tuple[str, int] | None:
+        """Return the sandbox whose token signed a file's address, where nothing else names it."""
+        for record in self._engine.all():
+            if signed_for(scope, record.envd_token):
+                return record.id, ENVD_PORT
+        return None
+
+    async def _into(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours
+        self,
+        sandbox_id: str,
+        port: int,
+        headers: dict[bytes, str],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         try:
             live = self._engine.get(sandbox_id)
         except NoSuchSandbox:
@@ -87,26 +118,21 @@ class Server:
             return
         if live.record.state != "running":
             await _refuse(send, 502, sandbox_id, "The sandbox was not found (it is paused)")
-            return
-        port = headers.get(b"e2b-sandbox-port", str(ENVD_PORT))
-        if port == str(ENVD_PORT):
+        elif port == ENVD_PORT:
             await self._envd(live, headers, scope, receive, send)
-        elif not port.isdigit() or not 0 < int(port) < 65536 or not safe_path(scope["raw_path"]):
-            await _refuse(send, 400, sandbox_id, "The port or the path is not one")
+        elif not safe_path(scope["raw_path"]):
+            await _refuse(send, 400, sandbox_id, "The path is not one")
         else:
-            await self._port(live, int(port), headers, scope, receive, send)
+            await self._port(live, port, headers, scope, receive, send)
 
     async def _envd(
         self, live: Live, headers: dict[bytes, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        given = headers.get(b"x-access-token", "")
-        if scope["path"] != "/health" and not hmac.compare_digest(
-            given.encode(), live.record.envd_token.encode()
-        ):
+        if not may(scope, headers, live.record.envd_token):
             await _refuse(send, 401, live.record.id, "The access token is not right")
             return
         if live.envd is None:
-            live.envd = envd_app(Hands(live))
+            live.envd = Envd(Hands(live))
         await live.envd(scope, receive, send)
 
     async def _port(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours
@@ -139,6 +165,16 @@ class Server:
 def _dial(live: Live, port: int) -> Any:
     """Return the way to a port; the same object each time, since connections are kept by it."""
     return live.ways.setdefault(port, partial(live.sandbox.connect, port))
+
+
+def _within_time(send: Send) -> Send:
+    """Give up on a client that takes nothing for so long."""
+
+    async def bounded(message: MutableMapping[str, Any]) -> None:
+        async with asyncio.timeout(STALLED_SECONDS):
+            await send(message)
+
+    return bounded
 
 
 async def _refuse(send: Send, status: int, sandbox_id: str, message: str) -> None:

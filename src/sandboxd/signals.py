@@ -23,8 +23,9 @@ POLL_SECONDS = 0.002
 async def signal_group(sandbox_id: str, group: int, number: int) -> int:
     """Signal a process group, by the number it has inside, and return how many processes were reached.
 
-    With SIGKILL this waits until they are gone, and does it again for what was forked meanwhile; after some
-    rounds the sandbox is made to stand still, so that nothing can be forked between finding and signalling.
+    SIGKILL goes to the whole session of that number (a shell on a terminal gives each job its own group).
+    It waits until they are gone, and does it again for what was forked meanwhile; after some rounds the
+    sandbox is made to stand still, so that nothing can be forked between finding and signalling.
 
     Raises:
         WrongState: the sandbox does not run.
@@ -94,14 +95,14 @@ def _signal(sandbox_id: str, pid: int, group: int, number: int) -> int | None:
     except OSError:
         return None
     with contextlib.suppress(OSError):  # it has just ended
-        if _is_member(sandbox_id, pid, group):
+        if _is_member(sandbox_id, pid, group, "NSsid:" if number == signal.SIGKILL else "NSpgid:"):
             signal.pidfd_send_signal(descriptor, number)
             return descriptor
     os.close(descriptor)
     return None
 
 
-def _is_member(sandbox_id: str, pid: int, group: int) -> bool:
+def _is_member(sandbox_id: str, pid: int, group: int, kind: str) -> bool:
     told = (PROC / str(pid) / "status").read_text()
-    inside = next((line.split()[-1] for line in told.splitlines() if line.startswith("NSpgid:")), "")
+    inside = next((line.split()[-1] for line in told.splitlines() if line.startswith(kind)), "")
     return inside == str(group) and f"/{sandbox_id}" in (PROC / str(pid) / "cgroup").read_text()

@@ -29,6 +29,7 @@ from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.web_context import WebContext
@@ -47,11 +48,12 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
+    from shmastra_cloud.gateway import Provider
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
 
@@ -104,13 +106,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
-    gateway = Gateway(
-        providers,
-        keys,
-        usage,
-        lambda user: activity.note(user, "a model call"),
-        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
-    )
+    gateway = _gateway(settings, providers, keys, usage, activity)
     parts = WorkspaceParts(
         store,
         watch,
@@ -134,7 +130,14 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
-    pages.add_api_route("/ready", partial(_ready, pool))
+    ready = Readiness(
+        {
+            "database": partial(_database_answers, pool),
+            "sandboxes": engine.ping,
+            "template": partial(_template_is_there, engine),
+        }
+    )
+    pages.add_api_route("/ready", ready.answer)
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
     commands = _control(admin.router)
@@ -165,13 +168,31 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
     usage = BatchWriter(partial(write_usage, pool))
     activity = Activity(Awake(pool), settings.idle_seconds)
-    gateway = Gateway(providers, keys, usage, lambda user: activity.note(user, "a model call"))
+    gateway = _gateway(settings, providers, keys, usage, activity)
     pages = _control()
-    pages.add_api_route("/ready", partial(_ready, pool))
+    pages.add_api_route("/ready", Readiness({"database": partial(_database_answers, pool)}).answer)
     return Cloud(
-        apps={"tcp": _Dispatch({GATEWAY: gateway}, pages)},
+        apps={
+            "tcp": OwnHost(_Dispatch({GATEWAY: gateway}, pages), (settings.public_url, settings.gateway_url))
+        },
         background=[notifications.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, gateway.aclose],
+    )
+
+
+def _gateway(
+    settings: Settings,
+    providers: Mapping[str, Provider],
+    keys: KeyCache,
+    usage: BatchWriter,
+    activity: Activity,
+) -> Gateway:
+    return Gateway(
+        providers,
+        keys,
+        usage,
+        lambda user: activity.note(user, "a model call"),
+        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
     )
 
 
@@ -245,13 +266,14 @@ async def _health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def _ready(pool: Any) -> JSONResponse:
-    try:
-        await pool.fetchval("select 1", timeout=3)
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the database is not to be had
-        log.warning("the database does not answer (%s)", type(error).__name__)
-        return JSONResponse({"database": "does not answer"}, 503)
-    return JSONResponse({"database": "ok"})
+async def _database_answers(pool: Any) -> None:
+    await pool.fetchval("select 1")
+
+
+async def _template_is_there(engine: Engine) -> str | None:
+    if await engine.has_template():
+        return None
+    return f"{engine.template} is missing: `shmastra template build` makes it"
 
 
 async def _refusal(_request: Request, error: Exception) -> JSONResponse:

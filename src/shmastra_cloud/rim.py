@@ -37,7 +37,11 @@ class OwnHost:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
         if scope["type"] == "http" and scope["path"] not in PROBES:
-            host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+            host = b""
+            for name, value in scope["headers"]:
+                if name == b"host":
+                    host = value
+                    break
             if host not in self._known and not self._is_ours(host):
                 text = "The cloud has another name; set SHMASTRA_PUBLIC_URL to the address that browsers use."
                 return await _send_json(send, 421, {"error": text, "code": "wrong_host"})

@@ -5,7 +5,6 @@ The names are those that users set; ``docs/reference/environment.md`` explains e
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -152,9 +151,3 @@ def load_settings() -> Settings:
         pydantic.ValidationError: a variable has a value that cannot be used.
     """
     return Settings()  # type: ignore[call-arg]  # the fields come from the environment
-
-
-def provider_environment() -> dict[str, str]:
-    """Return the variables that name LLM providers, as they stand in the environment."""
-    names = [*PROVIDER_KEYS, *(key.replace("_API_KEY", "_BASE_URL") for key in PROVIDER_KEYS)]
-    return {name: value for name in names if (value := os.environ.get(name))}

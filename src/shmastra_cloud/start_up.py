@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -11,8 +15,10 @@ from sandboxd.base_template import build_base
 from sandboxd.errors import EngineError
 from shmastra_cloud.database import check_master_key, migrate, open_pool
 from shmastra_cloud.identity import Users, make_link
+from shmastra_cloud.progress import Progress
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.supervisor import UpPlan
+from shmastra_cloud.settings import PROVIDER_KEYS
+from shmastra_cloud.supervisor import UpPlan, existing
 from shmastra_cloud.templates import BuildFailed, build, is_built, studio_bundle
 
 if TYPE_CHECKING:
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
     from shmastra_cloud.settings import Settings
 
 ADMIN = "admin@localhost"
+BUILD_BYTES = 3 << 30
+COMPLAINT = "shmastra: "
 ENGINE_VARIABLES = ("SHMASTRA_SANDBOX_",)
 
 
@@ -33,13 +41,62 @@ def ensure_template(data: Path, say: Callable[[str], None]) -> None:
     """
     templates, cache = data / "engine" / "templates", data / "cache"
     fresh = not is_built(templates)
-    try:
-        build_base(templates, say)
-    except EngineError as error:
-        raise BuildFailed(str(error)) from error
-    build(templates, cache, say)
+    if fresh:
+        _check_space(data)
+    with Progress(say) as progress:
+        try:
+            build_base(templates, progress)
+        except EngineError as error:
+            raise BuildFailed(str(error)) from error
+        build(templates, cache, progress)
     if fresh or not (data / "studio" / "index.html").exists():
         studio_bundle(cache, data / "studio")
+
+
+def is_complete(data: Path) -> bool:
+    """Tell whether the template and Studio's bundle are there, of this source."""
+    templates = data / "engine" / "templates"
+    base = (templates / "base" / "template.json").exists()
+    return base and is_built(templates) and (data / "studio" / "index.html").exists()
+
+
+async def _build_apart(data: Path, say: Callable[[str], None]) -> None:
+    """Build in a process of its own, which ends with all that it started when this task is cancelled.
+
+    Raises:
+        BuildFailed: a step failed; the message is that process's last word.
+    """
+    argv = [sys.executable, "-m", "shmastra_cloud", "template", "build", "--data", str(data)]
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    last = ""
+    try:
+        while process.stdout is not None and (line := await process.stdout.readline()):
+            last = line.decode(errors="replace").strip() or last
+            if not last.startswith(COMPLAINT):
+                say(last)
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    if process.returncode != 0:
+        raise BuildFailed(last.removeprefix(COMPLAINT))
+
+
+def _check_space(data: Path) -> None:
+    free = shutil.disk_usage(existing(data)).free
+    if free < BUILD_BYTES:
+        raise BuildFailed(
+            f"{free >> 20} MB are free in {data}, and building the template needs {BUILD_BYTES >> 20} MB: "
+            "free some space, or choose a larger disk with --data."
+        )
 
 
 def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
@@ -68,8 +125,9 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
     async def on_stop(dsn: str, environ: Mapping[str, str]) -> None:
         await _pause_sandboxes(settings, dsn, environ)
 
-    def build_template() -> None:
-        ensure_template(data, say)
+    async def build_template() -> None:
+        if not is_complete(data):
+            await _build_apart(data, say)
 
     return UpPlan(
         build=build_template,
@@ -78,6 +136,7 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         port=settings.port,
         public_url=settings.public_url,
         environ={**os.environ, "SHMASTRA_DATA": str(data)},
+        web_only=frozenset(PROVIDER_KEYS),
         prepare=prepare,
         on_ready=on_ready,
         on_stop=on_stop if settings.local_engine else _leave_to_the_service,

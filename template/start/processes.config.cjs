@@ -16,5 +16,12 @@ module.exports = {
       exp_backoff_restart_delay: 200,
       kill_timeout: 6000,
     },
+    {
+      name: 'healer',
+      cwd: project,
+      script: '/opt/shmastra/healer',
+      interpreter: 'none',
+      exp_backoff_restart_delay: 1000,
+    },
   ],
 };

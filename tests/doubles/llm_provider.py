@@ -250,4 +250,7 @@ def _messages(body: dict[str, Any]) -> list[str]:
 def _google(text: str, at: int) -> dict[str, Any]:
     content = {"role": "model", "parts": [{"text": text}]}
     usage = {"promptTokenCount": 6, "candidatesTokenCount": at + 1, "totalTokenCount": 7 + at}
-    return {"candidates": [{"content": content, "index": 0}], "usageMetadata": usage}
+    candidate: dict[str, Any] = {"content": content, "index": 0}
+    if at == len(WORDS) - 1:
+        candidate["finishReason"] = "STOP"
+    return {"candidates": [candidate], "usageMetadata": usage}

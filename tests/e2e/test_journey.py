@@ -19,6 +19,7 @@ pytestmark = pytest.mark.journey
 
 EMAIL = "admin@localhost"
 QUESTION = "Please greet me"
+USAGE = "select * from usage_events join users on users.id = user_id where email = $1"
 PREFIXES = [TEXT[: TEXT.index(word) + len(word)] for word in ("Hello", " from", " the", " stand-in", ".")]
 WATCH_STAGES = """
 addEventListener("DOMContentLoaded", () => {
@@ -119,9 +120,12 @@ def test_an_answer_streams_in_and_the_thread_is_there_after_a_reload(journey: Jo
     assert seen == sorted(seen, key=len)
     visit.page.wait_for_url(lambda url: "/threads/" in url and not url.endswith("/new"))
     journey.thread = visit.page.url
+    main = visit.page.get_by_role("main")
+    expect(main.get_by_text("Your conversations will appear here")).to_have_count(0)
+    expect(main.get_by_text(QUESTION)).to_have_count(1)
     visit.page.reload()
     for text in (QUESTION, TEXT):
-        expect(visit.page.get_by_role("main").get_by_text(text).first).to_be_visible()
+        expect(main.get_by_text(text).first).to_be_visible()
     visit.shot("studio-chat")
 
 
@@ -161,13 +165,13 @@ def test_the_console_stayed_clean_and_nothing_left_the_origin(journey: Journey) 
 
 def test_the_call_was_counted(journey: Journey, cloud: RunningCloud, provider: Served) -> None:
     (used,) = cloud.json("usage", "--by", "model")
-    assert (used["model"], used["requests"]) == ("gpt-5-mini", 1)
-    assert (used["input_tokens"], used["output_tokens"]) == (8, 5)
-    (row,) = cloud.rows("select email, usage_events.* from usage_events join users on users.id = user_id")
-    assert row["email"] == EMAIL
+    assert used["model"] == "gpt-5-mini"
+    (mine,) = (row for row in cloud.json("usage", "--by", "user") if row["user"] == EMAIL)
+    assert (mine["requests"], mine["input_tokens"], mine["output_tokens"]) == (1, 8, 5)
+    (row,) = cloud.rows(USAGE, EMAIL)
     assert (row["provider"], row["status"], row["ended"]) == ("openai", 200, "complete")
     assert row["duration_ms"] >= 250
-    (asked,) = provider.app.asked
+    (asked,) = (one for one in provider.app.asked if QUESTION in str(one["body"]))
     assert asked["path"] == "/v1/responses"
     assert asked["headers"]["authorization"] == f"Bearer {REAL_KEY}"
 

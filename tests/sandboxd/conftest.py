@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from e2b import Sandbox
 from sandboxd.base_template import build_base
 
 CACHE = Path("/var/cache/shmastra-test/templates")
+DOMAIN = "box.example.com"
 KEY = "e2b_0123456789abcdef0123456789abcdef01234567"
 
 
@@ -33,6 +35,7 @@ class Daemon:
     port: int
     gateway: Path
     process: subprocess.Popen[bytes] | None = None
+    path: str = os.environ["PATH"]
 
     @property
     def url(self) -> str:
@@ -45,9 +48,10 @@ class Daemon:
     def start(self) -> None:
         argv = [sys.executable, "-m", "sandboxd", "serve", "--listen", f"127.0.0.1:{self.port}"]
         argv += ["--data", str(self.data), "--gateway-socket", str(self.gateway)]
-        limits = {"SHMASTRA_SANDBOX_MEMORY_MB": "256", "SHMASTRA_SANDBOX_DISK_MB": "64"}
+        argv += ["--domain", DOMAIN]
+        limits = {"SHMASTRA_SANDBOX_MEMORY_MB": "256", "SHMASTRA_SANDBOX_DISK_MB": "160"}
         environ = {
-            "PATH": os.environ["PATH"],
+            "PATH": self.path,
             "SANDBOXD_API_KEY": KEY,
             "SHMASTRA_SANDBOX_PIDS": "64",
             **limits,
@@ -75,8 +79,9 @@ class Daemon:
         return Sandbox.create("base", timeout=600, **more, **self.options)
 
 
-@pytest.fixture(scope="session")
-def daemon() -> Iterator[Daemon]:
+@contextlib.contextmanager
+def running_daemon(path: str = os.environ["PATH"]) -> Iterator[Daemon]:
+    """A daemon with a folder of its own, which leaves nothing behind."""
     assert os.geteuid() == 0, "the engine's tests need root"
     build_base(CACHE, print)
     data = Path(tempfile.mkdtemp(prefix="shmastra-engine-", dir="/tmp"))
@@ -85,7 +90,7 @@ def daemon() -> Iterator[Daemon]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    engine = Daemon(data, port, data / "gateway.sock")
+    engine = Daemon(data, port, data / "gateway.sock", path=path)
     engine.start()
     try:
         yield engine
@@ -95,6 +100,12 @@ def daemon() -> Iterator[Daemon]:
             httpx.delete(f"{engine.url}/sandboxes/{one['sandboxID']}", headers=headers, timeout=30)
         engine.end()
         shutil.rmtree(data)
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[Daemon]:
+    with running_daemon() as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from e2b import Sandbox, SandboxQuery
+from e2b import CommandExitException, Sandbox, SandboxQuery, SandboxState, Template
 from e2b.exceptions import NotFoundException
 from tests.sandboxd.conftest import Daemon
 
@@ -48,3 +48,39 @@ def test_what_outlives_its_time_is_paused_or_ended(daemon: Daemon, on_timeout: s
     assert state == ("paused" if left else "gone")
     if left:
         box.kill()
+
+
+def test_templates_are_known_by_their_names(daemon: Daemon) -> None:
+    options = {"api_key": daemon.options["api_key"], "api_url": daemon.url}
+    assert Template.exists("base", **options)
+    assert not Template.exists("nothing", **options)
+
+
+def test_sandboxes_are_told_a_page_at_a_time_by_state(daemon: Daemon) -> None:
+    boxes = [daemon.create(metadata={"test": "pages"}) for _ in range(3)]
+    boxes[1].pause()
+    where = {"api_key": daemon.options["api_key"], "api_url": daemon.url}
+    query = SandboxQuery(metadata={"test": "pages"})
+    pages = Sandbox.list(query=query, limit=2, **where)
+    first, second = pages.next_items(), pages.next_items()
+    assert [one.sandbox_id for one in first + second] == [box.sandbox_id for box in reversed(boxes)]
+    assert not pages.has_next
+    ascending = Sandbox.list(query=query, order="asc", **where).next_items()
+    assert [one.sandbox_id for one in ascending] == [box.sandbox_id for box in boxes]
+    paused = SandboxQuery(state=[SandboxState.PAUSED], metadata={"test": "pages"}, template="base")
+    [found] = Sandbox.list(query=paused, **where).next_items()
+    assert found.sandbox_id == boxes[1].sandbox_id
+    for box in boxes:
+        box.kill()
+
+
+def test_what_is_said_at_creation_holds(daemon: Daemon) -> None:
+    box = daemon.create(envs={"GREETING": "hello you"}, allow_internet_access=False)
+    assert box.commands.run("echo $GREETING").stdout == "hello you\n"
+    assert box.commands.run("echo $GREETING", envs={"GREETING": "bye"}).stdout == "bye\n"
+    with pytest.raises(CommandExitException):
+        box.commands.run("curl -sf -m 5 https://pypi.org/")
+    before = box.get_info().end_at
+    box.set_timeout(1200)
+    assert (box.get_info().end_at - before).total_seconds() > 500
+    box.kill()

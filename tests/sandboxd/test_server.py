@@ -9,7 +9,7 @@ import httpx
 import pytest
 from e2b import CommandExitException, Sandbox, TimeoutException
 from e2b.exceptions import NotFoundException, SandboxException
-from tests.sandboxd.conftest import KEY, Daemon
+from tests.sandboxd.conftest import DOMAIN, KEY, Daemon
 
 pytestmark = pytest.mark.engine
 
@@ -51,7 +51,7 @@ def test_a_sandbox_runs_as_a_user_without_rights(sandbox: Sandbox) -> None:
         "cat /proc/kcore",
         "echo 1 > /proc/sys/kernel/panic",
         "touch /usr/bin/evil",
-        "dd if=/dev/zero of=/home/user/big bs=1M count=100",
+        "dd if=/dev/zero of=/home/user/big bs=1M count=200",
     ],
 )
 def test_what_would_lead_out_is_refused(sandbox: Sandbox, attack: str) -> None:
@@ -71,8 +71,19 @@ def test_a_fork_bomb_stops_at_the_limit_and_the_sandbox_lives(daemon: Daemon) ->
     box = daemon.create()
     with pytest.raises(TimeoutException):
         box.commands.run("bomb() { bomb | bomb & bomb; }; bomb", timeout=2)
-    assert box.commands.run("echo alive").stdout == "alive\n"
+    # the client's own clock may tell it of the time-out before the last of the bomb is gone
+    assert once_there_is_room(box, "echo alive") == "alive\n"
     box.kill()
+
+
+def once_there_is_room(box: Sandbox, command: str) -> str:
+    for _ in range(200):
+        try:
+            return str(box.commands.run(command).stdout)
+        except SandboxException as error:
+            said = str(error)
+        time.sleep(0.1)
+    raise AssertionError(said)
 
 
 def test_at_the_limit_a_start_says_so_and_a_kill_still_works(daemon: Daemon) -> None:
@@ -141,6 +152,24 @@ def test_a_port_needs_the_traffic_token(daemon: Daemon) -> None:
     box.kill()
 
 
+def test_the_host_alone_says_where_a_request_goes(daemon: Daemon) -> None:
+    box = daemon.create(network={"allow_public_traffic": False})
+    assert box.get_host(4111) == f"4111-{box.sandbox_id}.{DOMAIN}"
+    envd = {"Host": box.get_host(49983), "X-Access-Token": str(box._envd_access_token)}
+    assert httpx.get(f"{daemon.url}/files?path=/etc/passwd", headers=envd).status_code == 200
+    assert httpx.get(f"{daemon.url}/health", headers={"Host": box.get_host(49983)}).status_code == 204
+    box.commands.run("echo hi > ~/x; exec python3 -m http.server 4111", background=True)
+    traffic = {"e2b-traffic-access-token": str(box.traffic_access_token), "Host": box.get_host(4111)}
+    deadline = time.monotonic() + 20
+    while (answer := httpx.get(f"{daemon.url}/x", headers=traffic)).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
+    assert answer.text == "hi\n"
+    control = {"Host": f"api.{DOMAIN}", "X-API-KEY": KEY}
+    assert box.sandbox_id in httpx.get(f"{daemon.url}/v2/sandboxes", headers=control).text
+    box.kill()
+
+
 def test_the_gateways_socket_is_reached_at_4000(daemon: Daemon, sandbox: Sandbox) -> None:
     daemon.gateway.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -175,6 +204,23 @@ def test_files_and_processes_outlive_a_kill_of_the_daemon(daemon: Daemon) -> Non
     assert again.files.read("/home/user/kept") == "still here"
     assert "678" in again.commands.run("ps -ef").stdout
     again.kill()
+
+
+def test_who_follows_a_program_does_not_hold_up_the_daemons_end(daemon: Daemon) -> None:
+    box = daemon.create()
+    handle = box.commands.run("sleep 600", background=True)
+    watch = box.files.watch_dir("/home/user")
+    before, begun = len((daemon.data / "log").read_text()), time.monotonic()
+    daemon.end()
+    assert time.monotonic() - begun < 3
+    assert "Traceback" not in (daemon.data / "log").read_text()[before:]
+    with pytest.raises(SandboxException):
+        handle.wait()
+    daemon.start()
+    with pytest.raises(NotFoundException):
+        watch.get_new_events()
+    assert "sleep 600" in box.commands.run("ps -eo args").stdout
+    box.kill()
 
 
 def test_a_container_that_is_gone_starts_again_on_its_files(daemon: Daemon) -> None:

@@ -22,6 +22,8 @@ async def test_only_members_of_the_sandboxs_own_group_are_signalled(
         assert not (group / "cgroup.freeze").exists()
         monkeypatch.setattr(signals, "PROC", _proc(tmp_path, bystander.pid, "0::/shmastra/i1"))
         assert await signals.signal_group("i1", 7, 9) == 0
+        assert await signals.signal_group("i1", 6, 0) == 1
+        assert await signals.signal_group("i1", 5, 0) == 0, "a session gets SIGKILL only"
         assert await signals.signal_group("i1", 5, 9) >= 1
         assert (group / "cgroup.freeze").read_text() == "0", (
             "it was there after every round, so all stood still"
@@ -32,7 +34,7 @@ async def test_only_members_of_the_sandboxs_own_group_are_signalled(
 def _proc(folder: Path, pid: int, group: str) -> Path:
     made = folder / "proc" / str(pid)
     made.mkdir(parents=True)
-    (made / "status").write_text(f"Name:\tx\nNSpgid:\t{pid}\t5\n")
+    (made / "status").write_text(f"Name:\tx\nNSpgid:\t{pid}\t6\nNSsid:\t{pid}\t5\n")
     (made / "cgroup").write_text(group)
     return folder / "proc"
 

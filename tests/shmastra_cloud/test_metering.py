@@ -1,5 +1,5 @@
 import uuid
-from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -25,6 +25,8 @@ def row(user: uuid.UUID) -> UsageRow:
         duration_ms=40,
         ended="complete",
         estimated=False,
+        at=datetime.now(UTC),
+        id=uuid.uuid4(),
     )
 
 
@@ -52,8 +54,8 @@ async def test_a_row_that_cannot_be_stored_does_not_hold_up_the_others(
     pool: Pool, vault: Vault, caplog: pytest.LogCaptureFixture
 ) -> None:
     user = await Users(pool, vault).invite("ann@example.com")
-    bad = [replace(row(user), model="a\0b"), replace(row(user), output_tokens=2**40)]
-    bad.append(replace(row(user), model="\ud800"))
+    bad = [row(user)._replace(model="a\0b"), row(user)._replace(output_tokens=2**40)]
+    bad.append(row(user)._replace(model="\ud800"))
     await write_usage(pool, [row(user), *bad, row(user)])
     assert await pool.fetchval("select count(*) from usage_events") == 2
     assert caplog.text.count("cannot be stored") == 3

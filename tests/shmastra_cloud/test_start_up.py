@@ -1,3 +1,5 @@
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from shmastra_cloud.database import Pool
 from shmastra_cloud.settings import load_settings
 from shmastra_cloud.start_up import plan_up
+from shmastra_cloud.templates import BuildFailed
 
 
 async def test_the_admins_link_is_shown_until_one_has_signed_in(
@@ -30,3 +33,41 @@ def test_the_engine_is_given_its_limits_and_no_key(tmp_path: Path, monkeypatch: 
     plan = plan_up(load_settings(), lambda _text: None)
     assert plan.engine_environ == {"SHMASTRA_SANDBOX_PIDS": "99"}
     assert not plan.demo_model
+
+
+@pytest.mark.engine
+async def test_a_build_that_is_stopped_ends_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHMASTRA_DATA", str(tmp_path))
+    said: list[str] = []
+    building = asyncio.create_task(plan_up(load_settings(), said.append).build())
+    async with asyncio.timeout(60):
+        while not any("Debian packages" in line for line in said):
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(1)
+    building.cancel()
+    await asyncio.gather(building, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while str(tmp_path) in Path("/proc/mounts").read_text() or running(tmp_path):
+            await asyncio.sleep(0.05)
+    assert not (tmp_path / "engine/templates/base").exists()
+
+
+def running(data: Path) -> list[str]:
+    """Return the command lines of processes that name the folder."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(file.read_bytes().decode(errors="replace"))
+    return [line for line in lines if str(data) in line]
+
+
+async def test_a_build_that_fails_says_why_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHMASTRA_DATA", str(tmp_path))
+    (tmp_path / "engine").write_text("in the way")
+    with pytest.raises(BuildFailed, match="engine") as caught:
+        await plan_up(load_settings(), lambda _text: None).build()
+    assert "\n" not in str(caught.value)

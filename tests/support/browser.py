@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from tests.support.cloud import ARTEFACTS
 
 CHROMIUM = "/usr/bin/chromium"
@@ -23,6 +23,7 @@ FLAGS = [
 ]
 WIDE, NARROW = (1280, 800), (390, 844)
 SECONDS = 30
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @contextmanager

@@ -84,8 +84,8 @@ class RunningCloud:
     @property
     def admin_link(self) -> str:
         """The one-time link of this start; there is none once an admin has signed in."""
-        wait_until(lambda: "/login/link/" in self.said[-1], 5, "the one-time link")
-        return self.said[-1].split()[-1]
+        wait_until(lambda: any("/login/link/" in line for line in self.said), 5, "the one-time link")
+        return next(line for line in self.said if "/login/link/" in line).split()[-1]
 
     @property
     def dsn(self) -> str:
@@ -196,8 +196,12 @@ class RunningCloud:
         return url
 
     def signed_in(self, email: str) -> httpx.Client:
-        """Return a client with a session of the user's, sending what a page of the cloud's own sends."""
+        """Return a client with a session of the user's, sending what a page of the cloud's own sends.
+
+        It is closed with the cloud.
+        """
         client = httpx.Client(base_url=self.url, headers={"origin": self.url}, timeout=60, trust_env=False)
+        self._using.callback(client.close)
         answer = client.post(self.link(email))
         assert answer.status_code == 303, answer.text
         return client

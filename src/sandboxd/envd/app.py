@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from e2b.envd.filesystem.filesystem_connect import FilesystemASGIApplication
 from e2b.envd.process.process_connect import ProcessASGIApplication
@@ -13,56 +13,44 @@ from starlette.routing import Route
 from sandboxd.envd.files import FileRoutes
 from sandboxd.envd.filesystem import FilesystemService
 from sandboxd.envd.processes import ProcessService
+from sandboxd.envd.reach import Helpers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from starlette.requests import Request
 
-
-class Hands(Protocol):
-    """How to get into one sandbox."""
-
-    @property
-    def envs(self) -> Mapping[str, str]:
-        """What every process is given."""
-
-    def command(self, argv: Sequence[str], *, user: str, cwd: str, env: Mapping[str, str]) -> list[str]:
-        """Return what to run on this machine so that ``argv`` runs inside."""
-
-    async def signal(self, group: int, number: int) -> int:
-        """Signal a process group by its number inside; return how many processes were reached."""
-
-    def refused_processes(self) -> int:
-        """Return how often the sandbox was refused one process more than its limit."""
+    from sandboxd.envd.reach import Hands
 
 
-def envd_app(hands: Hands) -> Any:
-    """Return the application; Connect services want the full path, so paths are told apart by prefix."""
-    processes: Any = ProcessASGIApplication(ProcessService(hands))
-    filesystem: Any = FilesystemASGIApplication(FilesystemService(hands))
-    files = FileRoutes(hands)
-    rest = Starlette(
-        routes=[
-            Route("/health", _health),
-            Route("/init", _health, methods=["POST"]),
-            Route("/files", files.read, methods=["GET"]),
-            Route("/files", files.write, methods=["POST"]),
-        ]
-    )
+class Envd:
+    """The application; Connect services want the full path, so paths are told apart by prefix."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        path = scope["path"]
-        chosen = (
-            processes
-            if path.startswith("/process.")
-            else filesystem
-            if path.startswith("/filesystem.")
-            else rest
+    def __init__(self, hands: Hands) -> None:
+        self._helpers = Helpers(hands)
+        self._processes = ProcessService(hands, self._helpers)
+        self._filesystem = FilesystemService(self._helpers)
+        files = FileRoutes(self._helpers)
+        self._rest = Starlette(
+            routes=[
+                Route("/health", _health),
+                Route("/files", files.read, methods=["GET"]),
+                Route("/files", files.write, methods=["POST"]),
+            ]
         )
-        await chosen(scope, receive, send)
+        self._services: dict[str, Any] = {
+            "/process.Process": ProcessASGIApplication(self._processes),
+            "/filesystem.Filesystem": FilesystemASGIApplication(self._filesystem),
+        }
 
-    return app
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        service = scope["path"].rpartition("/")[0]
+        await self._services.get(service, self._rest)(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """End what follows programs and folders; the programs go on."""
+        await self._helpers.aclose()
+        await self._filesystem.aclose()
+        await self._processes.aclose()
 
 
 async def _health(_request: Request) -> Response:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import anyio
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.requests import ClientDisconnect
 
 from shmastra_cloud.admin.parts import AdminParts, Parts, answered, find
 from shmastra_cloud.frames import MEDIA_TYPE, Kind, frame
@@ -52,7 +53,7 @@ async def execute(here: Parts, name: str, program: Program) -> Response:
 async def feed(here: Parts, name: str, pid: int, request: Request) -> Response:
     """Stream the body to a running program's standard input, then close it."""
     user_id = await find(here, name)
-    with answered():
+    with answered(), suppress(ClientDisconnect):  # whose going away ends the program on its other connection
         async with here.access.held(user_id, "sandbox exec") as inside:
             await inside.feed(pid, request.stream())
     return Response(status_code=204)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROOT = 0
+SILENT_SECONDS = 5
 _UCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 _TEXT = b'{"error": "Only root and the user who runs the cloud may do this.", "code": "wrong_peer"}'
 _REFUSAL = (
@@ -29,7 +30,7 @@ _REFUSAL = (
 
 
 class PeerProtocol(BoundedHttpProtocol):
-    """Refuses a connection of anybody else before a byte of it is read."""
+    """Refuses whoever else connects, whatever he asks."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Look at who has connected."""
@@ -39,13 +40,15 @@ class PeerProtocol(BoundedHttpProtocol):
         if not may_speak(peer):
             self._stranger = True
             log.warning("uid %d was refused on the admin's socket", peer_uid(peer))
-            transport.write(_REFUSAL)
-            transport.close()
+            self.loop.call_later(SILENT_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the connection was refused."""
+        """Read on, or refuse; closing before anything was read would lose the refusal on its way."""
         if not self._stranger:
             super().data_received(data)
+        elif not self.transport.is_closing():
+            self.transport.write(_REFUSAL)
+            self.transport.close()
 
 
 def peer_uid(connection: socket.socket) -> int:

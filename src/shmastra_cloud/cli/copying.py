@@ -22,6 +22,7 @@ from shmastra_cloud.cli.ask import frames, named
 from shmastra_cloud.cli.common import Failed
 from shmastra_cloud.cli.inside import feeding
 from shmastra_cloud.cli.printing import plain
+from shmastra_cloud.cli.progress import Progress
 from shmastra_cloud.cli.sandboxes import sandbox
 from shmastra_cloud.frames import Kind
 
@@ -218,6 +219,7 @@ class _Output:
     status: int | None = None
     _said: bytearray = field(default_factory=bytearray)
     _buffer: bytearray = field(default_factory=bytearray)
+    _progress: Progress = field(default_factory=Progress)
 
     def pid(self) -> str:
         """Return the pid inside, as soon as the program has started."""
@@ -254,6 +256,7 @@ class _Output:
         kind, data = next(self.frames, (Kind.FAILED, b""))
         if kind is Kind.OUT:
             self._buffer += data
+            self._progress.add(len(data))
         elif kind is Kind.ERR:
             self._said += data[: SAID_BYTES - len(self._said)]
         elif kind is Kind.END:
@@ -270,18 +273,23 @@ class _Packing(threading.Thread):
         super().__init__(daemon=True)
         self._source, self._writing = source, writing
         self.failure = ""
+        self._progress = Progress()
 
     def run(self) -> None:
         """Pack everything."""
         with contextlib.suppress(BrokenPipeError), os.fdopen(self._writing, "wb") as pipe:
             try:
                 with tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-                    archive.add(self._source, CONTENT, filter=_anonymous)
+                    archive.add(self._source, CONTENT, filter=self._member)
                     archive.addfile(tarfile.TarInfo(COMPLETE))
             except BrokenPipeError:
                 return
             except OSError as error:
                 self.failure = f"{error.filename or self._source} cannot be read ({error.strerror})."
+
+    def _member(self, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        self._progress.add(member.size)
+        return _anonymous(member)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

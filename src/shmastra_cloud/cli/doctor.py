@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import httpx
@@ -39,15 +40,21 @@ def diagnose(found: Settings) -> list[dict[str, str]]:
     """Return every check, each as ``{"name", "status", "detail", "fix"}``."""
     from shmastra_cloud.doctor import Check, check_files, check_machine, check_stopped
 
-    running = _ask(found)
-    if running is None:
-        fix = "shmastra up (or make up)"
-        cloud = Check("cloud", "warning", f"no cloud runs here (nothing answers at {socket(found)})", fix)
-        services = [check.as_json() for check in asyncio.run(check_stopped(found))]
+    local = [*check_machine(found), *check_files(found)]
+    closed = _closed(found)
+    running = None if closed else _ask(found)
+    if running is not None:
+        cloud = [Check("cloud", "ok", f"answers at {socket(found)}")]
+    elif closed:
+        cloud = [
+            Check(name, "warning", f"{socket(found)} is closed to this user", "Run this as root.")
+            for name in ("cloud", "database", "sandboxes", "providers")
+        ]
     else:
-        cloud, services = Check("cloud", "ok", f"answers at {socket(found)}"), running
-    local = [*check_machine(found), *check_files(found), cloud]
-    return [*(check.as_json() for check in local), *services]
+        detail = f"no cloud runs here (nothing answers at {socket(found)})"
+        cloud = [Check("cloud", "warning", detail, "shmastra up (or make up)")]
+        cloud += asyncio.run(check_stopped(found))
+    return [*(check.as_json() for check in [*local, *cloud]), *(running or [])]
 
 
 def _ask(found: Settings) -> list[dict[str, str]] | None:
@@ -57,6 +64,13 @@ def _ask(found: Settings) -> list[dict[str, str]] | None:
     except httpx.HTTPError:
         return None
     return list(answer.json()) if answer.status_code == 200 else None
+
+
+def _closed(found: Settings) -> bool:
+    try:
+        return socket(found).exists() and not os.access(socket(found), os.W_OK)
+    except PermissionError:
+        return True
 
 
 def _print(checks: list[dict[str, str]]) -> None:

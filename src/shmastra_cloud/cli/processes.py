@@ -54,10 +54,12 @@ def web(
     ] = None,
 ) -> None:
     """Serve browsers and sandboxes (one process of several)."""
+    import uvloop
+
     from shmastra_cloud.serve import run_gateway, run_web
 
     found = settings()
-    asyncio.run((run_gateway if only is Part.GATEWAY else run_web)(found, dsn(found)))
+    uvloop.run((run_gateway if only is Part.GATEWAY else run_web)(found, dsn(found)))
 
 
 def worker() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from httprelay import (
@@ -53,11 +51,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PREFIX = b"/api/gateway/"
-_LENGTHS = (b"content-length", b"transfer-encoding")
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A request that was let in."""
 
     provider: Provider
@@ -139,14 +135,16 @@ class Gateway:
         exchange = Exchange(asked.provider, asked.owner.user_id, asked.key.purpose, route)
         exchange.model = asked.matched.model
         status: int | None = None
+        whole: bytes | None = None
         try:
             if route.method == "POST":
                 body = await self._body(scope, receive, asked)
                 if body.gone:
                     return
                 exchange.knows(body)
-                scope, receive = _with_body(scope, body), replay(body, receive)
-            await self._send_on(scope, receive, send, asked, exchange)
+                whole = body.data if body.whole else None
+                receive = receive if body.whole else replay(body, receive)
+            await self._send_on(scope, receive, send, asked, exchange, whole)
         except ClientGone:
             exchange.ended = "client_gone"
             status = 499
@@ -163,8 +161,7 @@ class Gateway:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedRequest("Send the body without Content-Encoding.")
         try:
-            async with asyncio.timeout(self._body_seconds):
-                body = await read_body(receive)
+            body = await read_body(receive, self._body_seconds)
         except TimeoutError:
             raise RefusedRequest("The body did not arrive in time.") from None
         if not body.gone:
@@ -172,8 +169,14 @@ class Gateway:
             inspect(body, asked.matched.route, kind, str(asked.owner.user_id))
         return body
 
-    async def _send_on(
-        self, scope: Scope, receive: Receive, send: Send, asked: _Asked, exchange: Exchange
+    async def _send_on(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        asked: _Asked,
+        exchange: Exchange,
+        body: bytes | None,
     ) -> None:
         query = query_for_provider(scope["query_string"], asked.key.key)
         path = asked.provider.base_path + asked.matched.rest
@@ -188,17 +191,9 @@ class Gateway:
             on_response=exchange.on_response,
             on_cut=exchange.last_event,
             observer=exchange,
+            body=body,
             timeouts=self._timeouts,
         )
-
-
-def _with_body(scope: Scope, body: Body) -> Scope:
-    """Return the scope with the length of a body that may have been changed."""
-    if not body.whole:
-        return scope
-    headers: Headers = [pair for pair in scope["headers"] if pair[0] not in _LENGTHS]
-    headers.append((b"content-length", b"%d" % len(body.data)))
-    return {**scope, "headers": headers}
 
 
 def _failure(name: str, error: RelayError) -> GatewayError:

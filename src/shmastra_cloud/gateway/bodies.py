@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass
@@ -34,19 +35,33 @@ class Body:
     adds_usage: bool = False
 
 
-async def read_body(receive: Receive, limit: int = MAX_READ_BYTES) -> Body:
-    """Read a body up to a limit."""
+async def read_body(receive: Receive, seconds: float, limit: int = MAX_READ_BYTES) -> Body:
+    """Read a body up to a limit; what did not come in one piece has to come within a time.
+
+    Raises:
+        TimeoutError: it did not.
+
+    """
+    first = await receive()
+    if first["type"] == "http.request" and not first.get("more_body", False):
+        return Body(first.get("body", b""), whole=True)
+    async with asyncio.timeout(seconds):
+        return await _read_on(first, receive, limit)
+
+
+async def _read_on(message: MutableMapping[str, Any], receive: Receive, limit: int) -> Body:
     pieces: list[bytes] = []
     size = 0
-    while size <= limit:
-        message = await receive()
+    while True:
         if message["type"] == "http.disconnect":
             return Body(b"", whole=False, gone=True)
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
         if not message.get("more_body", False):
             return Body(b"".join(pieces), whole=True)
-    return Body(b"".join(pieces), whole=False)
+        if size > limit:
+            return Body(b"".join(pieces), whole=False)
+        message = await receive()
 
 
 def replay(body: Body, receive: Receive) -> Receive:

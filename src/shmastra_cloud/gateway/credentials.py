@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from httprelay import without_hops
@@ -51,8 +50,7 @@ _SANDBOXED = [
 ]
 
 
-@dataclass(frozen=True)
-class Presented:
+class Presented(NamedTuple):
     """A request's virtual key: itself, to keep it from the provider, and its hash, to look it up."""
 
     key: bytes
@@ -124,10 +122,12 @@ def headers_for_client(headers: Headers, real_keys: tuple[bytes, ...]) -> Header
     kept = [
         (name, value)
         for name, value in headers
-        if name not in _ANSWER_DROPPED
-        and not name.startswith(_ANSWER_DROPPED_STARTS)
-        and not any(real in value for real in real_keys)
+        if name not in _ANSWER_DROPPED and not name.startswith(_ANSWER_DROPPED_STARTS)
     ]
+    whole = b"\n".join([value for _, value in kept])
+    for real in real_keys:
+        if real in whole:
+            kept = [(name, value) for name, value in kept if real not in value]
     return kept + _SANDBOXED
 
 

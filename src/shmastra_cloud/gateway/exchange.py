@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from httprelay import UpstreamTimeout
 from shmastra_cloud.gateway.answers import Redacted, WithoutUsage
@@ -15,7 +18,6 @@ from shmastra_cloud.gateway.usage import UsageRow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
-    from uuid import UUID
 
     from httprelay import Ended, RelayError
     from shmastra_cloud.gateway.answers import Edit
@@ -64,7 +66,7 @@ class Exchange:
         if 300 <= status < 400:
             raise UpstreamUnusable(f"{self._provider.name} answered with a redirect, which is not followed.")
         self.status = status
-        kind = next((value for name, value in headers if name == b"content-type"), b"").lower()
+        kind = dict(headers).get(b"content-type", b"").lower()
         self._textual = kind.startswith(_TEXTUAL)
         if status >= 400:
             self._edit = Redacted(self._provider.keys.all())
@@ -122,6 +124,8 @@ class Exchange:
             duration_ms=round((now - self._started) * 1000),
             ended=self.ended,
             estimated=tokens.estimated,
+            at=datetime.now(UTC),
+            id=UUID(int=random.getrandbits(128)),
         )
 
     def _tokens(self) -> Tokens:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 HEAD_BYTES = 2 * 1024
 TAIL_BYTES = 12 * 1024
 _USAGE = re.compile(r'(?<!\\)"(?:usage|usageMetadata|usage_metadata)"\s*:\s*(?=\{)')
 _DECODER = json.JSONDecoder()
 _EVENT_OVERHEAD = 220
+_OVERLAP = 2048
 _BYTES_PER_TOKEN = 4
 MAX_TOKENS = 2**31 - 1  # what a row holds
 
 
-@dataclass(frozen=True)
-class Tokens:
+class Tokens(NamedTuple):
     """What a request used; input includes cached, output includes reasoning."""
 
     input: int = 0
@@ -33,6 +32,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._head = b""
+        self._head_room = HEAD_BYTES
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._bytes = 0
@@ -40,14 +40,20 @@ class Meter:
 
     def chunk(self, data: bytes) -> None:
         """Keep a reference to what may be needed; nothing is copied."""
-        self._bytes += len(data)
+        size = len(data)
+        self._bytes += size
         self._events += data.count(b"data:")
-        if len(self._head) < HEAD_BYTES:
-            self._head += data[: HEAD_BYTES - len(self._head)]
-        if len(data) > TAIL_BYTES:
-            data = data[-TAIL_BYTES:]
+        if self._head_room > 0:
+            self._head += data[: self._head_room]
+            self._head_room -= size
+        if size > TAIL_BYTES:
+            data, size = data[-TAIL_BYTES:], TAIL_BYTES
         self._tail.append(data)
-        self._tail_size += len(data)
+        self._tail_size += size
+        if self._tail_size > 2 * TAIL_BYTES:
+            self._shorten()
+
+    def _shorten(self) -> None:
         while self._tail_size - len(self._tail[0]) >= TAIL_BYTES:
             self._tail_size -= len(self._tail.popleft())
 
@@ -58,11 +64,11 @@ class Meter:
 
         Not ``textual``: neither side's bytes tell anything; not ``prose``: only the request's do.
         """
-        tail = b"".join(self._tail).decode("utf-8", "replace")
-        found = _last(tail)
+        found = _last(b"".join(self._tail))
         if complete and found is not None:
-            start = _first(self._head.decode("utf-8", "replace")) if "input_tokens" not in found else None
-            return _counts({**(start or {}), **found})
+            if "output_tokens" in found and "input_tokens" not in found:  # Anthropic told the input before
+                found = {**(_first(self._head.decode("utf-8", "replace")) or {}), **found}
+            return _counts(found)
         begun = _first(self._head.decode("utf-8", "replace")) or {}
         known = _counts({**begun, **(found or {})})
         if not textual:
@@ -85,9 +91,16 @@ def _first(text: str) -> dict[str, Any] | None:
     return _usage(text, list(_USAGE.finditer(text)))
 
 
-def _last(text: str) -> dict[str, Any] | None:
+def _last(data: bytes) -> dict[str, Any] | None:
     """Return the last usage object in a text that may begin and end anywhere."""
-    return _usage(text, list(_USAGE.finditer(text))[::-1])
+    end = len(data)
+    while (start := data.rfind(b'"usage', 0, end)) >= 0:
+        text = data[max(0, start - 1) : end + _OVERLAP].decode("utf-8", "replace")
+        found = _usage(text, list(_USAGE.finditer(text)))
+        if found is not None:
+            return found
+        end = start
+    return None
 
 
 def _usage(text: str, places: list[re.Match[str]]) -> dict[str, Any] | None:
@@ -134,8 +147,9 @@ def _google(usage: dict[str, Any]) -> Tokens:
     )
 
 
-def _detail(usage: dict[str, Any], name: str, *places: str) -> int:
-    return max(_number(usage.get(place) or {}, name) for place in places)
+def _detail(usage: dict[str, Any], name: str, first: str, second: str) -> int:
+    place = usage.get(first) or usage.get(second)
+    return _number(place, name) if place else 0
 
 
 def _number(usage: object, name: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from shmastra_cloud.gateway.errors import RouteRefused
@@ -87,6 +88,7 @@ class Matched:
     model: str | None
 
 
+@lru_cache(maxsize=1024)
 def match(provider: str, version: bytes, method: str, path: bytes) -> Matched:
     """Find the route of ``path``, as it came over the wire after the provider's name.
 

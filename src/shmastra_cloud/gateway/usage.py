@@ -6,13 +6,12 @@ import asyncio
 import logging
 import random
 from collections import deque
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Protocol
-from uuid import UUID, uuid4
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +20,7 @@ BATCH = 500
 MAX_RETRY_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class UsageRow:
+class UsageRow(NamedTuple):
     """One relayed request.
 
     ``input_tokens`` includes ``cached_tokens``, ``output_tokens`` includes ``reasoning_tokens``; ``id`` lets
@@ -42,8 +40,8 @@ class UsageRow:
     duration_ms: int
     ended: Ending
     estimated: bool
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    id: UUID = field(default_factory=uuid4)
+    at: datetime
+    id: UUID
 
 
 class UsageSink(Protocol):

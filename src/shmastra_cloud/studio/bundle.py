@@ -35,7 +35,7 @@ body { display: flex; flex-direction: column; height: 100dvh; }
 #root { flex: 1; min-height: 0; }
 #root .h-screen { height: 100%%; }
 #shmastra-note { margin: 0; padding: .3rem 1rem; background: #fdf0c8; color: #4a3a00; text-align: center;
-  font: 13px/1.4 system-ui, sans-serif; }
+  font: 13px/1.4 "Mona Sans", system-ui, sans-serif; }
 .dark #shmastra-note { background: #3a3112; color: #f4e3a6; }
 </style>
 <p id="shmastra-note" role="note">%s</p>

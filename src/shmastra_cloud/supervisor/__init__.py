@@ -14,7 +14,7 @@ from shmastra_cloud.supervisor.errors import (
     SupervisorError,
     Unreadable,
 )
-from shmastra_cloud.supervisor.place import settle
+from shmastra_cloud.supervisor.place import existing, settle
 from shmastra_cloud.supervisor.privileges import SERVICE, account
 from shmastra_cloud.supervisor.up import UpPlan, run_up
 
@@ -27,6 +27,7 @@ __all__ = [
     "Unreadable",
     "UpPlan",
     "account",
+    "existing",
     "run_up",
     "settle",
 ]

@@ -21,6 +21,7 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 ALIAS = "smollm2-135m-instruct"
 SOCKET_SECONDS = 60
+LONGEST_ANSWER = 512  # tokens; left alone, a model this small repeats itself until its context is full
 
 
 def weights() -> Path:
@@ -67,6 +68,7 @@ def serve(path: Path) -> None:
     parameters.ui = False
     parameters.n_ctx = 8192
     parameters.n_parallel = 2
+    parameters.n_predict = LONGEST_ANSWER
     parameters.model_alias = type(parameters.model_alias)([ALIAS])
     opener = threading.Thread(target=_open_socket, args=(path,), daemon=True)
     opener.start()

@@ -27,7 +27,7 @@ def settle(data: Path, who: Account | None, say: Callable[[str], None], state: P
         Unreadable: there are two folders, and it cannot be known which one is meant.
     """
     data = data.resolve()
-    if who is None or can_enter(who, _existing(data.parent)):
+    if who is None or can_enter(who, existing(data.parent)):
         data.mkdir(parents=True, exist_ok=True)
         return data
     place = state / f"data-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
@@ -43,5 +43,6 @@ def settle(data: Path, who: Account | None, say: Callable[[str], None], state: P
     return place
 
 
-def _existing(folder: Path) -> Path:
-    return folder if folder.exists() else _existing(folder.parent)
+def existing(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that exists."""
+    return folder if folder.exists() else existing(folder.parent)

@@ -37,11 +37,15 @@ async def _nothing_to_do(_dsn: str, _environ: Mapping[str, str]) -> None:
     return
 
 
+async def _nothing_to_build() -> None:
+    return
+
+
 @dataclass(frozen=True)
 class UpPlan:
     """What is to be brought up.
 
-    ``environ`` is for web and worker, provider keys included; the engine and the demo model get none of it.
+    ``environ`` is for web, and but for what ``web_only`` names for the worker; others get none of it.
     ``prepare`` is called with the database's address before they start, ``on_ready`` once all answer, and
     ``on_stop``, which is also given that environment, once nobody can ask for a sandbox any more.
     """
@@ -54,7 +58,8 @@ class UpPlan:
     prepare: Callable[[str], Awaitable[None]]
     on_ready: Callable[[str], Awaitable[None]]
     on_stop: Callable[[str, Mapping[str, str]], Awaitable[None]] = _nothing_to_do
-    build: Callable[[], None] = lambda: None
+    build: Callable[[], Awaitable[None]] = _nothing_to_build
+    web_only: frozenset[str] = frozenset()
     database_url: str | None = None
     demo_model: bool = False
     engine: bool = True
@@ -112,7 +117,7 @@ async def _bring_up(
     _own_folders(plan, service)
     check_readable(service, [Path(sys.executable), Path(__file__), binaries() / "postgres", plan.data])
     bound = _listen(plan, service, sockets)
-    await asyncio.to_thread(plan.build)
+    await plan.build()
     _own_all(plan.data / "studio", service)
     dsn = plan.database_url or await _postgres(plan, service, say, started)
     await plan.prepare(dsn)
@@ -138,7 +143,8 @@ async def _bring_up(
         ),
     )
     worker = [sys.executable, "-m", "shmastra_cloud", "worker"]
-    await _start(started, Child("worker", worker, environ, plan.data / "logs", _at_once, service))
+    poorer = {name: value for name, value in environ.items() if name not in plan.web_only}
+    await _start(started, Child("worker", worker, poorer, plan.data / "logs", _at_once, service))
     await plan.on_ready(dsn)
     return environ
 

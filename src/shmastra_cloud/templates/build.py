@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
 NAME = "shmastra"
 SOURCE = Path(__file__).resolve().parents[3] / "template"
+HEALER = SOURCE.parent / "healer" / "src" / "shmastra_healer"
 NPM_SECONDS = 600
+# npm's own patience (two minutes and more) would hide a registry that cannot be reached
+NPM_OPTIONS = (
+    "--ignore-scripts",
+    "--no-progress",
+    "--fetch-retries=2",
+    "--fetch-retry-mintimeout=1000",
+    "--fetch-retry-maxtimeout=5000",
+    "--fetch-timeout=60000",
+)
 STEP_SECONDS = 120
 USER = 1000
 PROJECT_FILES = (
@@ -39,10 +49,11 @@ PROJECT_FILES = (
 def source_version(source: Path = SOURCE) -> str:
     """Return a hash of everything that the template is built from."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        if "node_modules" not in file.parts:
-            digest.update(f"{file.relative_to(source)}\0{file.stat().st_mode & 0o111}\0".encode())
-            digest.update(file.read_bytes())
+    for root in (source, HEALER):
+        for file in sorted(path for path in root.rglob("*") if path.is_file()):
+            if not {"node_modules", "__pycache__"} & set(file.parts):
+                digest.update(f"{file.relative_to(root)}\0{file.stat().st_mode & 0o111}\0".encode())
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -75,6 +86,7 @@ def build(templates: Path, cache: Path, progress: Callable[[str], None], source:
     rootfs = scratch / "rootfs"
     _run(["cp", "-a", "--reflink=auto", str(templates / "base" / "rootfs"), str(rootfs)])
     _add_tools(rootfs, tools, source)
+    _add_healer(rootfs)
     _add_project(rootfs, project, source)
     version = source_version(source)
     (rootfs / "home/user/.template-version").write_text(version + "\n")
@@ -118,7 +130,13 @@ def install(source: Path, target: Path) -> Path:
     node = _wheel()
     npm = [str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js")]
     path = f"{node / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}"
-    _run([*npm, "ci", "--ignore-scripts", "--no-progress"], cwd=target, path=path, seconds=NPM_SECONDS)
+    try:
+        _run([*npm, "ci", *NPM_OPTIONS], cwd=target, path=path, seconds=NPM_SECONDS)
+    except BuildFailed as error:
+        raise BuildFailed(
+            f"The packages of {source.name} could not be installed. Is the npm registry, or the mirror that "
+            f"npm is configured with, reachable? {error}"
+        ) from error
     stamp.write_text(wanted)
     return target
 
@@ -129,7 +147,15 @@ def _add_tools(rootfs: Path, tools: Path, source: Path) -> None:
         (rootfs / "usr/local/bin" / name).symlink_to(f"/opt/tools/node_modules/{program}")
     start = rootfs / "opt/shmastra"
     shutil.copytree(source / "start", start)
-    (start / "start").chmod(0o755)
+    for name in ("start", "healer"):
+        (start / name).chmod(0o755)
+
+
+def _add_healer(rootfs: Path) -> None:
+    """Copy the healer's package, which needs nothing but Python; root owns it."""
+    target = rootfs / "opt/healer"
+    shutil.copytree(HEALER, target / "shmastra_healer", ignore=shutil.ignore_patterns("__pycache__"))
+    _run(["chmod", "-R", "u=rwX,go=rX", str(target)])
 
 
 def _add_project(rootfs: Path, installed: Path, source: Path) -> None:
@@ -190,5 +216,5 @@ def _run(
     except subprocess.TimeoutExpired as error:
         raise BuildFailed(f"{Path(argv[0]).name} did not end within {seconds} s.") from error
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()[-400:]
+        said = " ".join((done.stderr or done.stdout).split())[:400]
         raise BuildFailed(f"{Path(argv[0]).name} failed: {said}")

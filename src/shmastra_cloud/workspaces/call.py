@@ -59,7 +59,7 @@ class Call:
         """Get ready to send the request again; False where too much of it had been sent to keep."""
         if self._kept is None:
             return False
-        self._again, self._kept, self._held = deque(self._kept), None, []
+        self._again, self._held = deque(self._kept), []
         return True
 
     async def send(self, message: Message) -> None:

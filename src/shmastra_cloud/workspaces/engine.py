@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from e2b import AsyncSandbox, SandboxException, SandboxQuery
+from e2b import AsyncSandbox, AsyncTemplate, SandboxException, SandboxQuery
 from e2b.exceptions import (
     AuthenticationException,
     NotFoundException,
@@ -45,7 +45,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self._dial = Dial(settings)
-        self._template = settings.template
+        self.template = settings.template
         self._lease_seconds = settings.idle_seconds * 3
         self._egress = [host.strip() for host in settings.egress_allow.split(",") if host.strip()]
         self._options: dict[str, Any] = {
@@ -89,7 +89,7 @@ class Engine:
             async with translated():
                 return _running(
                     await AsyncSandbox.create(
-                        self._template,
+                        self.template,
                         timeout=self._lease_seconds,
                         metadata={"shmastra_workspace": str(workspace_id)},
                         network={
@@ -104,7 +104,7 @@ class Engine:
                 )
         except SandboxGone as error:
             raise TemplateMissing(
-                f"The sandbox template {self._template!r} does not exist. `shmastra template build` makes it."
+                f"The sandbox template {self.template!r} does not exist. `shmastra template build` makes it."
             ) from error
 
     async def connect(self, sandbox_id: str) -> Running:
@@ -142,6 +142,15 @@ class Engine:
         """
         async with translated():
             await AsyncSandbox.list(limit=1, **self._api_options()).next_items()
+
+    async def has_template(self) -> bool:
+        """Tell whether the service has the template that new sandboxes start from.
+
+        Raises:
+            EngineAway: it does not answer, or refuses the API key.
+        """
+        async with translated():
+            return await AsyncTemplate.exists(self.template, **self._api_options())
 
     async def start(self, running: Running, env: str) -> None:
         """Write ``.env`` and (re)start the dev server and the healer.

@@ -161,6 +161,7 @@ class Reconciler:
         return dt.timedelta(0)
 
     async def _failed(self, workspace: Workspace, error: str) -> dt.timedelta:
+        log.warning("workspace %s, attempt %d failed: %s", workspace.id, workspace.attempt, error)
         await self._store.move(
             workspace,
             after_failure(workspace.attempt),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from httprelay import ClientGone, RelayError, UpstreamTimeout, relay, safe_path
+from httprelay import ClientGone, ConnectFailed, RelayError, UpstreamTimeout, relay, safe_path
 from shmastra_cloud.web_context import header_map, is_foreign, is_same_origin, session_token
 from shmastra_cloud.workspaces.call import Call, NotRunning
 from shmastra_cloud.workspaces.dial import into_sandbox, out_of_sandbox
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 30.0
+RESTART_SECONDS = 6.0
+RESTART_POLL_SECONDS = 0.1
 
 
 class Refused(Exception):
@@ -127,7 +130,7 @@ class MastraRelay:
             self._activity.opened(user_id)
         try:
             try:
-                await self._relay(scope, call, workspace)
+                await self._patiently(scope, call, workspace)
             except NotRunning as error:
                 if not call.rewind():
                     raise Refused(503, "paused", "The workspace had been paused. Try again.", 1) from error
@@ -138,10 +141,21 @@ class MastraRelay:
             if streaming:
                 self._activity.closed(user_id)
 
+    async def _patiently(self, scope: Scope, call: Call, workspace: Workspace) -> None:
+        """Relay; a dev server that does not listen may just be starting anew, with code that was changed."""
+        end = time.monotonic() + RESTART_SECONDS
+        while True:
+            try:
+                return await self._relay(scope, call, workspace)
+            except ConnectFailed:
+                if time.monotonic() > end or not call.rewind():
+                    raise
+            await asyncio.sleep(RESTART_POLL_SECONDS)
+
     async def _relay(self, scope: Scope, call: Call, workspace: Workspace) -> None:
         sandbox_id = workspace.sandbox_id or ""
         query = scope["query_string"]
-        await relay(
+        ended = await relay(
             scope,
             call.receive,
             call.send,
@@ -157,6 +171,8 @@ class MastraRelay:
             on_cut=call.last_event,
             observer=call,
         )
+        if ended == "upstream_error":
+            self._resumer.look_after(workspace)
 
 
 def _confine(_status: int, headers: Headers) -> Headers:

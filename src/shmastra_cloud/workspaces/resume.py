@@ -27,6 +27,7 @@ class Resumer:
         self._store = store
         self._engine = engine
         self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._looking: set[asyncio.Task[None]] = set()
         self._owner = f"web-{os.getpid()}"
 
     async def resume(self, user_id: UUID, because: str, actor: str = "web") -> None:
@@ -40,6 +41,28 @@ class Resumer:
             self._running[user_id] = task
             task.add_done_callback(lambda _: self._running.pop(user_id, None))
         await asyncio.shield(task)
+
+    def look_after(self, workspace: Workspace) -> None:
+        """See, without waiting, whether the sandbox is still there, and hand it to the worker if it is not.
+
+        For an answer that stopped midway: a page that asks for nothing would go on calling it ready.
+        """
+        task = asyncio.create_task(self._look(workspace))
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def _look(self, workspace: Workspace) -> None:
+        try:
+            if await self._engine.find(workspace.id) is None:
+                await self._store.move(
+                    workspace,
+                    "provisioning",
+                    actor="web",
+                    reason="the sandbox was gone",
+                    under_lease=False,
+                )
+        except (EngineError, IllegalTransition) as error:
+            log.info("workspace %s was not looked after: %s", workspace.id, error)
 
     async def _resume(self, user_id: UUID, because: str, actor: str) -> None:
         workspace = await self._store.take(user_id, self._owner)

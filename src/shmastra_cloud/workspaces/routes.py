@@ -16,7 +16,7 @@ from shmastra_cloud.identity import User
 from shmastra_cloud.pages import page
 from shmastra_cloud.web_context import signed_in, visitor
 from shmastra_cloud.workspaces.errors import IllegalTransition
-from shmastra_cloud.workspaces.status import MAX_ATTEMPTS, Status
+from shmastra_cloud.workspaces.status import MAX_ATTEMPTS, Status, check_report, check_transition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -182,9 +182,20 @@ async def _move(  # noqa: PLR0913 -- a change has this many parts
     actor: str,
     reason: str,
     error: str | None = None,
+    attempt: int = 1,
+    check: Callable[[Status, Status], None] = check_transition,
 ) -> None:
     try:
-        await here.store.move(workspace, wanted, actor=actor, reason=reason, error=error, under_lease=False)
+        await here.store.move(
+            workspace,
+            wanted,
+            actor=actor,
+            reason=reason,
+            error=error,
+            attempt=attempt,
+            under_lease=False,
+            check=check,
+        )
     except IllegalTransition as problem:
         raise HTTPException(409, {"error": str(problem), "code": "illegal_transition"}) from problem
 
@@ -203,26 +214,26 @@ async def heal(request: Request, here: Parts) -> Response:
     wanted = report.status
     if wanted not in ("healing", "ready", "broken"):
         raise HTTPException(400, {"error": "status must be healing, ready or broken.", "code": "bad_status"})
-    workspace = await here.store.ensure(owner)
-    if workspace.status == "provisioning" or (workspace.status == "ready" and wanted == "broken"):
-        raise HTTPException(
-            409,
-            {
-                "error": f"A sandbox that is {workspace.status} cannot become {wanted}.",
-                "code": "illegal_transition",
-            },
-        )
-    if workspace.status != wanted:
-        reason = f"the healer reports {wanted} (attempt {report.attempt})"
-        await _move(
-            here,
-            workspace,
-            cast("Status", wanted),
-            actor="healer",
-            reason=reason,
-            error=_storable(report.error),
-        )
+    await _take_report(here, await here.store.ensure(owner), cast("Status", wanted), report)
     return JSONResponse({"status": wanted})
+
+
+async def _take_report(
+    here: WorkspaceParts, workspace: Workspace, wanted: Status, report: HealReport
+) -> None:
+    """Record what is news: another status, or another attempt, whose time begins anew."""
+    if workspace.status == wanted and not (wanted == "healing" and report.attempt > workspace.attempt):
+        return
+    await _move(
+        here,
+        workspace,
+        wanted,
+        actor="healer",
+        reason=f"the healer reports {wanted} (attempt {report.attempt})",
+        error=_storable(report.error),
+        attempt=report.attempt,
+        check=check_report,
+    )
 
 
 def _storable(text: str | None) -> str | None:

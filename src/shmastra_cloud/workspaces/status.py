@@ -15,6 +15,14 @@ LEGAL: dict[Status, frozenset[Status]] = {
     "broken": frozenset({"provisioning", "healing"}),
     "paused": frozenset({"ready", "provisioning"}),
 }
+# Of these, what a healer may report. While a sandbox is provisioned or paused, the cloud is at work on it.
+REPORTABLE: dict[Status, frozenset[Status]] = {
+    "provisioning": frozenset(),
+    "ready": frozenset({"healing"}),
+    "healing": frozenset({"ready", "broken"}),
+    "broken": frozenset({"healing"}),
+    "paused": frozenset(),
+}
 MAX_ATTEMPTS = 3
 
 
@@ -37,6 +45,16 @@ def check_transition(current: Status, wanted: Status) -> None:
     """
     if wanted not in LEGAL[current]:
         raise IllegalTransition(f"A sandbox that is {current} cannot become {wanted}.")
+
+
+def check_report(current: Status, wanted: Status) -> None:
+    """Let a change pass that a healer may report.
+
+    Raises:
+        IllegalTransition: only the cloud itself makes this change, or nobody.
+    """
+    if wanted not in REPORTABLE[current]:
+        raise IllegalTransition(f"A sandbox that is {current} cannot become {wanted} by its healer's word.")
 
 
 def after_failure(attempt: int) -> Status:

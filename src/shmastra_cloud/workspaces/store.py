@@ -15,6 +15,7 @@ from shmastra_cloud.workspaces.errors import LeaseLost, UnknownWorkspace
 from shmastra_cloud.workspaces.status import Status, as_status, check_transition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from shmastra_cloud.database import Pool, Row
@@ -262,8 +263,11 @@ class Workspaces(Awake):
         version: str | None = None,
         only_idle: bool = False,
         under_lease: bool = True,
+        check: Callable[[Status, Status], None] = check_transition,
     ) -> bool:
         """Change the status and write the event, in one transaction; False where ``only_idle`` forbids it.
+
+        ``check`` raises for a change that is not legal from the status that the row has by now.
 
         Raises:
             IllegalTransition: from the status that the row has by now, there is no such change.
@@ -280,7 +284,7 @@ class Workspaces(Awake):
                 return False
             current = as_status(row["status"])
             if current != wanted:
-                check_transition(current, wanted)
+                check(current, wanted)
             await connection.execute(
                 "update sandboxes set status = $2, error_message = $3, attempt = $4,"
                 " env_version = coalesce($5, env_version), version = coalesce($6, version),"

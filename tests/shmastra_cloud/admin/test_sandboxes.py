@@ -39,4 +39,4 @@ async def test_what_cannot_be_is_refused_with_its_reason(admin: httpx.AsyncClien
     assert (answer.status_code, answer.json()["code"]) == (409, "illegal_transition")
     for path in ("/sandboxes/none", "/sandboxes/none/events"):
         assert (await admin.get(path)).json()["code"] == "unknown_sandbox"
-    assert (await admin.get("/sandboxes/ann@example.com/events?limit=0")).status_code == 422
+    assert (await admin.get("/sandboxes/ann@example.com/events?limit=0")).status_code == 400

@@ -1,7 +1,12 @@
 import json
 from pathlib import Path
 
+import pytest
 from tests.shmastra_cloud.webs import MASTER_KEY, Web, shmastra
+
+from shmastra_cloud.cli import doctor
+from shmastra_cloud.cli.doctor import diagnose
+from shmastra_cloud.settings import load_settings
 
 NAMES = {
     "python", "kernel", "privileges", "user_namespaces", "runc", "mmdebstrap", "seccomp", "cgroups", "disk",
@@ -45,3 +50,12 @@ def test_a_running_cloud_is_asked_itself(web: Web) -> None:
     assert [found[name]["status"] for name in ("cloud", "database", "sandboxes")] == ["ok", "ok", "ok"]
     assert found["sandboxes"]["detail"].startswith("http://127.0.0.1:")
     assert found["public_url"]["detail"] == web.url
+
+
+def test_who_may_not_ask_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHMASTRA_DATA", str(tmp_path))
+    monkeypatch.setattr(doctor, "_closed", lambda _: True)
+    found = {check["name"]: check for check in diagnose(load_settings())}
+    for name in ("cloud", "database", "sandboxes", "providers"):
+        assert "closed to this user" in found[name]["detail"]
+        assert found[name]["fix"]

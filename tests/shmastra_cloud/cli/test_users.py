@@ -19,7 +19,7 @@ def within_a_second(answers: httpx.Client, path: str, headers: dict[str, str], w
         time.sleep(0.02)
 
 
-async def test_a_removed_user_is_shut_out_of_every_process_and_his_sandbox_is_gone(  # noqa: PLR0917
+async def test_a_removed_user_is_shut_out_of_every_process_and_his_sandbox_is_gone(
     web: Web, ann: House, dsn: str, daemon: Daemon, pool: Pool, vault: Vault, tmp_path: Path
 ) -> None:
     key = await Users(pool, vault).virtual_key(ann.user_id)

@@ -79,4 +79,5 @@ def test_what_only_sandboxes_need_is_skipped_where_they_run_elsewhere(
 ) -> None:
     assert "runc" in {check.name for check in check_machine(load_settings())}
     monkeypatch.setenv("E2B_API_KEY", "e2b_x")
+    monkeypatch.setenv("SHMASTRA_PUBLIC_URL", "https://agents.example.com")
     assert "runc" not in {check.name for check in check_machine(load_settings())}

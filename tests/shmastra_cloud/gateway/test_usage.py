@@ -1,12 +1,14 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from shmastra_cloud.gateway import BatchWriter, UsageRow
 
 
 def row() -> UsageRow:
-    return UsageRow(uuid.uuid4(), "openai", "m", "agent", 1, 0, 0, 1, 200, 1, 1, "complete", False)
+    some = (uuid.uuid4(), "openai", "m", "agent", 1, 0, 0, 1, 200, 1, 1)
+    return UsageRow(*some, "complete", False, datetime.now(UTC), uuid.uuid4())
 
 
 async def test_rows_are_written_in_batches_and_a_failed_one_again() -> None:

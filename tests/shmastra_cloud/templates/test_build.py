@@ -1,9 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from shmastra_cloud.templates import BuildFailed, is_built, source_version, studio_bundle
-from shmastra_cloud.templates.build import SOURCE, _warm, install
+from shmastra_cloud.templates.build import SOURCE, _add_healer, _warm, install
 
 
 def test_the_version_changes_with_the_source_and_nothing_else(tmp_path: Path) -> None:
@@ -14,6 +15,27 @@ def test_the_version_changes_with_the_source_and_nothing_else(tmp_path: Path) ->
     assert source_version(tmp_path) == first
     (tmp_path / "a").write_text("2")
     assert source_version(tmp_path) != first
+
+
+def test_the_version_changes_with_the_healer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("template", "healer"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(sys.modules["shmastra_cloud.templates.build"], "HEALER", tmp_path / "healer")
+    first = source_version(tmp_path / "template")
+    (tmp_path / "healer" / "__pycache__").mkdir()
+    (tmp_path / "healer" / "__pycache__" / "x.pyc").touch()
+    assert source_version(tmp_path / "template") == first
+    (tmp_path / "healer" / "decide.py").touch()
+    assert source_version(tmp_path / "template") != first
+
+
+def test_the_healer_is_roots_and_readable(tmp_path: Path) -> None:
+    _add_healer(tmp_path)
+    placed = tmp_path / "opt/healer/shmastra_healer"
+    assert {file.name for file in placed.iterdir()} >= {"__main__.py", "decide.py", "loop.py"}
+    assert not list(placed.glob("__pycache__"))
+    assert (placed / "loop.py").stat().st_mode & 0o777 == 0o644
+    assert placed.stat().st_mode & 0o777 == 0o755
 
 
 def test_rubbish_is_no_template(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Service:
         self.seen: list[dict[str, str]] = []
         self.bodies: list[bytes] = []
         self.status = 200
+        self.restarting = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         sent, more = b"", True
@@ -58,6 +59,10 @@ class Service:
         body = json.dumps({"path": scope["raw_path"].decode(), "query": scope["query_string"].decode()})
         if not running:
             body = '{"sandboxId":"x","message":"The sandbox was not found","code":502}'
+        elif self.restarting:
+            self.restarting -= 1
+            running = False
+            body = '{"sandboxId":"x","message":"The sandbox is running but port is not open","code":502}'
         out = [(b"set-cookie", b"shmastra_session=evil"), (b"content-type", b"text/html")]
         await send({"type": "http.response.start", "status": self.status if running else 502, "headers": out})
         await send({"type": "http.response.body", "body": body.encode()})
@@ -160,6 +165,14 @@ async def test_a_change_with_a_body_is_sent_again_whole_after_resuming(world: Wo
     answer = await world.browser.post("/api/mastra/agents/a/stream", headers=same, content=pieces())
     assert answer.status_code == 200
     assert world.service.bodies == [b"one two three"] * 2
+
+
+async def test_a_dev_server_that_starts_anew_is_waited_for(world: World) -> None:
+    world.service.restarting = 3
+    same = {"sec-fetch-site": "same-origin"}
+    answer = await world.browser.post("/api/mastra/agents/a/stream", headers=same, json={"x": 1})
+    assert answer.status_code == 200
+    assert world.service.bodies == [b'{"x":1}'] * 4
 
 
 async def test_what_is_too_long_to_keep_is_not_sent_again(world: World) -> None:

@@ -43,3 +43,20 @@ async def test_changed_settings_go_to_the_worker_too(store: Workspaces, user_id:
     await pool.execute("update sandboxes set wanted_env_version = 2")
     await Resumer(store, cast("Any", engine)).resume(user_id, "a request")
     assert (await store.get(user_id)).status == "provisioning"
+
+
+async def test_a_sandbox_that_vanished_while_it_answered_goes_to_the_worker(
+    store: Workspaces, user_id: UUID, pool: Pool
+) -> None:
+    engine = Works()
+    row = await store.ensure(user_id)
+    await engine.create(row.id, "x")
+    await pool.execute("update sandboxes set status = 'ready', sandbox_id = 'sb1', env_version = 1")
+    resumer = Resumer(store, cast("Any", engine))
+    for there, status in ((True, "ready"), (False, "provisioning")):
+        if not there:
+            engine.sandboxes.clear()
+        resumer.look_after(await store.get(user_id))
+        await asyncio.gather(*resumer._looking)
+        assert (await store.get(user_id)).status == status
+    assert (await store.events(row.id))[0]["reason"] == "the sandbox was gone"

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 from uuid import UUID
 
@@ -150,3 +150,95 @@ async def test_a_healer_reports_with_its_own_key_only(
     assert await report({"status": "broken", "attempt": 3, "error": "no luck"}) == 200
     row = await store.get(user_id)
     assert (row.status, row.error) == ("broken", "no luck")
+
+
+@pytest.fixture
+async def report(
+    browser: httpx.AsyncClient, pool: Pool, vault: Vault, user_id: UUID, store: Workspaces
+) -> Callable[..., Awaitable[int]]:
+    """Give what a healer does to report."""
+    await store.ensure(user_id)
+    key = await Users(pool, vault).virtual_key(user_id)
+
+    async def told(status: str, **more: Any) -> int:
+        headers = {"authorization": f"Bearer {key}"}
+        body = {"status": status, **more}
+        return (await browser.post("/api/sandbox/heal", json=body, headers=headers)).status_code
+
+    return told
+
+
+@pytest.mark.parametrize(
+    ("status", "legal"),
+    [
+        ("provisioning", set()),
+        ("ready", {"ready", "healing"}),
+        ("healing", {"healing", "ready", "broken"}),
+        ("broken", {"broken", "healing"}),
+        ("paused", set()),
+    ],
+)
+async def test_a_healer_changes_only_what_is_its_own(
+    report: Callable[..., Awaitable[int]], pool: Pool, status: str, legal: set[str]
+) -> None:
+    for wanted in ("healing", "ready", "broken"):
+        await pool.execute("update sandboxes set status = $1", status)
+        assert await report(wanted) == (200 if wanted in legal else 409)
+        kept = wanted if wanted in legal else status
+        assert await pool.fetchval("select status from sandboxes") == kept
+
+
+async def test_a_report_that_comes_too_late_takes_nothing_from_the_worker(
+    report: Callable[..., Awaitable[int]], pool: Pool, store: Workspaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pool.execute("update sandboxes set status = 'healing'")
+    ensure = store.ensure
+
+    async def then_taken_over(user_id: UUID) -> Any:
+        seen = await ensure(user_id)
+        await pool.execute("update sandboxes set status = 'provisioning'")
+        return seen
+
+    monkeypatch.setattr(store, "ensure", then_taken_over)
+    assert await report("ready") == 409
+    assert await pool.fetchval("select status from sandboxes") == "provisioning"
+
+
+async def test_each_attempt_is_shown_and_has_its_whole_time(
+    report: Callable[..., Awaitable[int]], pool: Pool, store: Workspaces, user_id: UUID
+) -> None:
+    await pool.execute("update sandboxes set status = 'ready'")
+    assert await report("healing", attempt=1) == 200
+    await pool.execute("update sandboxes set status_since = now() - interval '170 seconds'")
+    assert await report("healing", attempt=2) == 200
+    row = await store.get(user_id)
+    assert row.attempt == 2
+    assert await pool.fetchval("select now() - status_since < interval '60 seconds' from sandboxes")
+    assert await report("healing", attempt=1) == 200  # an older one, again
+    assert (await store.get(user_id)).attempt == 2
+    assert await report("broken", attempt=3, error="no moon") == 200
+    row = await store.get(user_id)
+    assert (row.status, row.attempt, row.error) == ("broken", 3, "no moon")
+    assert len(await store.events(row.id)) == 4
+
+
+@pytest.mark.parametrize("more", [{"attempt": 0}, {"attempt": 4}, {"error": "x" * 4001}, {"attempt": "one"}])
+async def test_a_report_out_of_bounds_is_refused(
+    report: Callable[..., Awaitable[int]], pool: Pool, more: dict[str, Any]
+) -> None:
+    await pool.execute("update sandboxes set status = 'ready'")
+    assert await report("healing", **more) == 400
+    assert await pool.fetchval("select status from sandboxes") == "ready"
+
+
+async def test_a_healer_that_dies_leaves_the_rest_to_the_worker(
+    report: Callable[..., Awaitable[int]], pool: Pool, store: Workspaces
+) -> None:
+    await pool.execute("update sandboxes set status = 'ready', awake_until = now() + interval '1 hour'")
+    await pool.execute("update sandboxes set engine_until = now() + interval '1 hour'")
+    await report("healing")
+    assert await store.claim("worker") is None
+    await pool.execute("update sandboxes set status_since = now() - interval '181 seconds'")
+    taken = await store.claim("worker")
+    assert taken is not None
+    assert taken.status == "healing"

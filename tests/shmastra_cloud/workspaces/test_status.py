@@ -3,7 +3,15 @@ import itertools
 import pytest
 
 from shmastra_cloud.workspaces.errors import IllegalTransition
-from shmastra_cloud.workspaces.status import LEGAL, MAX_ATTEMPTS, after_failure, as_status, check_transition
+from shmastra_cloud.workspaces.status import (
+    LEGAL,
+    MAX_ATTEMPTS,
+    REPORTABLE,
+    after_failure,
+    as_status,
+    check_report,
+    check_transition,
+)
 
 ALL = tuple(LEGAL)
 
@@ -38,3 +46,15 @@ def test_three_failures_break_a_workspace() -> None:
 def test_an_unknown_status_is_refused() -> None:
     with pytest.raises(ValueError, match="sleeping"):
         as_status("sleeping")
+
+
+def test_what_a_healer_may_report_is_legal_and_never_the_clouds_own_business() -> None:
+    assert set(REPORTABLE) == set(LEGAL)
+    for current, wanted in itertools.product(ALL, ALL):
+        if wanted in REPORTABLE[current]:
+            check_report(current, wanted)
+            check_transition(current, wanted)
+            assert {current, wanted} <= {"ready", "healing", "broken"}
+        else:
+            with pytest.raises(IllegalTransition, match=current):
+                check_report(current, wanted)

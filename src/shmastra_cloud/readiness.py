@@ -1,0 +1,49 @@
+"""``GET /ready``: whether everything that a web process depends on answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from fastapi.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+log = logging.getLogger(__name__)
+
+ASK_SECONDS = 3.0
+KEEP_SECONDS = 1.0
+OK = "ok"
+
+
+class Readiness:
+    """Asks each dependency; answers are kept for a second, so that anybody may ask as often as he likes.
+
+    A check returns None where all is well, else what is wrong and what to do; if it raises, nothing answers.
+    """
+
+    def __init__(self, checks: Mapping[str, Callable[[], Awaitable[str | None]]]) -> None:
+        self._checks = checks
+        self._asking = asyncio.Lock()
+        self._told: dict[str, str] = {}
+        self._until = float("-inf")
+
+    async def answer(self) -> JSONResponse:
+        """Return 200 where everything is well, else 503, and what each said."""
+        async with self._asking:
+            if time.monotonic() >= self._until:
+                said = await asyncio.gather(*(self._ask(name, check) for name, check in self._checks.items()))
+                self._told = dict(zip(self._checks, said, strict=True))
+                self._until = time.monotonic() + KEEP_SECONDS
+        return JSONResponse(self._told, 200 if set(self._told.values()) <= {OK} else 503)
+
+    async def _ask(self, name: str, check: Callable[[], Awaitable[str | None]]) -> str:
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                return await check() or OK
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is not to be had
+            log.warning("%s does not answer (%s)", name, type(error).__name__)
+            return "does not answer"
