@@ -44,6 +44,13 @@ def healthy(box: Sandbox) -> bool:
     return box.commands.run(asked).stdout == "200"
 
 
+def settled(box: Sandbox) -> None:
+    """Wait until the dev server is healthy and the healer has seen it."""
+    wait_until(lambda: healthy(box), 10, "a first health")
+    ends = ("the dev server is healthy", "told the cloud ready (attempt")
+    wait_until(lambda: any(end in log(box).splitlines()[-1] for end in ends), 10, "a healer that knows")
+
+
 def reached(teammate: Teammate, *statuses: str) -> list[str]:
     """Return the latest statuses, oldest first."""
     events = teammate.http.get("/api/sandbox/status").json()["events"]
@@ -51,7 +58,7 @@ def reached(teammate: Teammate, *statuses: str) -> list[str]:
 
 
 def test_a_killed_dev_server_is_back_within_seconds(ann: Teammate, box: Sandbox) -> None:
-    wait_until(lambda: healthy(box), 10, "a first health")
+    settled(box)
     before = box.commands.run(f"echo {SERVERS}").stdout.split()
     assert len(before) == 2
     box.commands.run(f"kill -9 {SERVERS}")
@@ -63,7 +70,7 @@ def test_a_killed_dev_server_is_back_within_seconds(ann: Teammate, box: Sandbox)
 
 
 def test_a_dev_server_that_hangs_is_restarted(ann: Teammate, box: Sandbox) -> None:
-    wait_until(lambda: healthy(box), 10, "a first health")
+    settled(box)
     box.commands.run(f"kill -STOP {SERVERS}")
     wait_until(lambda: reached(ann, "healing") == ["healing"], 15, "a report of healing")
     ann.cloud.until(ann.http, "ready", 30)
@@ -72,7 +79,7 @@ def test_a_dev_server_that_hangs_is_restarted(ann: Teammate, box: Sandbox) -> No
 
 
 def test_an_orphaned_server_makes_room(ann: Teammate, box: Sandbox) -> None:
-    wait_until(lambda: healthy(box), 10, "a first health")
+    settled(box)
     (server,) = box.commands.run("pgrep -f [r]unner/server.mjs").stdout.split()
     box.commands.run("kill -9 $(pgrep -f [r]unner/main.mjs)")
     wait_until(
@@ -87,7 +94,7 @@ def test_an_orphaned_server_makes_room(ann: Teammate, box: Sandbox) -> None:
 
 
 def test_code_that_cannot_start_is_broken_until_it_is_mended(ann: Teammate, box: Sandbox) -> None:
-    wait_until(lambda: healthy(box), 10, "a first health")
+    settled(box)
     code = box.files.read(INDEX)
     box.files.write(INDEX, "throw new Error('the model of the moon is missing');\n" + code)
     box.commands.run("pm2 restart shmastra --silent")

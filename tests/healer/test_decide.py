@@ -124,13 +124,14 @@ def test_one_that_was_seen_healthy_since_its_start_gets_no_more_time() -> None:
     assert life.see(Asked("online", 22)) == [Tell("healing", 1)]
 
 
-def test_a_reload_is_no_crash_but_one_that_hangs_is() -> None:
+@pytest.mark.parametrize("state", ["starting", "reloading"])
+def test_a_reload_is_no_crash_but_one_that_hangs_is(state: str) -> None:
     life = Life()
-    reload = Runner("starting", "2")
+    reload = Runner(state, "2")
     assert life.polls(25, Polled(False, reload)) == []
     assert life.polls(10, Polled(True, AGAIN)) == []
-    assert life.polls(300, Polled(True, Runner("starting", "3"))) == []  # the old one serves meanwhile
-    hung = Runner("starting", "4")
+    assert life.polls(300, Polled(True, Runner(state, "3"))) == []  # the old one serves meanwhile
+    hung = Runner(state, "4")
     assert life.polls(30, Polled(False, hung)) == []
     assert life.polls(20, Polled(False, hung)) == [Tell("healing", 1)]
 
@@ -210,6 +211,13 @@ def test_code_that_does_not_load_is_not_waited_for() -> None:
     life.polls(6, Polled(False, BROKEN))
     life.see(Asked("online", 5))
     assert life.polls(1, Polled(False, BROKEN)) == [Tell("healing", 1)]
+
+
+def test_a_change_that_passed_its_check_and_did_not_load_is_a_crash_without_hope() -> None:
+    life = Life()
+    assert life.polls(20, Polled(False, BROKEN)) == [AskPm2()]
+    assert life.see(Asked("online", 500)) == [Tell("healing", 1)]
+    assert life.attempt(Polled(False, Runner("broken", "2"))) == [Tell("healing", 2)]
 
 
 def test_a_start_that_hangs_from_the_beginning_is_a_crash() -> None:
@@ -389,7 +397,7 @@ def test_a_new_healer_takes_back_that_it_is_broken_only_if_the_cloud_still_think
 def test_whatever_happens_reports_keep_to_the_clouds_order(seed: int) -> None:
     dice = random.Random(seed)
     life = Life()
-    states = ("starting", "running", "crashed", "broken", "?")
+    states = ("starting", "running", "reloading", "crashed", "broken", "stopped", "?")
     for _ in range(3000):
         life.now += dice.choice([0.1, 0.5, 1, 10, 40])
         runner = dice.choice([None, Runner(dice.choice(states), str(dice.randrange(3)))])

@@ -47,7 +47,8 @@ MAX_ATTEMPTS = 3
 FAILED_POLLS = 2
 MANY_EXITS = 2
 IN_MOTION = ("launching", "stopping")
-HOPELESS = ("crashed", "broken")
+NO_SERVER = ("starting", "crashed", "broken", "stopped")
+RELOADS = ("starting", "reloading")
 
 
 class Decider:
@@ -148,14 +149,14 @@ class Decider:
         if self.phase == "well" or runner is None:
             return False
         stale = self.phase in ("doubt", "starting", "trying") and runner == self._before
-        return stale or runner.state in ("starting", *HOPELESS)
+        return stale or runner.state in NO_SERVER
 
     def _may_be_ours(self) -> bool:
         """Tell whether it is the runner's word that is wrong, as on a full disk: its server keeps running."""
         return self.phase in ("starting", "trying") and self._runner == self._before and not self._exits
 
     def _unhealthy(self, now: float) -> list[Command]:
-        if self._runner is not None and self._runner.state == "starting":  # a reload
+        if self._runner is not None and self._runner.state in RELOADS:
             if now - self._runner_since < self._patience.start:
                 return []
             return self._crash(f"a start has hung for {now - self._runner_since:.0f} s", now)

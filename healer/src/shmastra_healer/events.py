@@ -10,8 +10,8 @@ Report: TypeAlias = Literal["healing", "ready", "broken"]
 class Runner(NamedTuple):
     """What the dev server's runner says of itself in ``.shmastra/runner.json``.
 
-    ``state`` is ``starting``, ``running``, ``crashed``, or ``broken`` where its code does not load and it
-    waits for an edit; ``since`` tells one start from another.
+    ``state`` is ``starting``, ``running``, ``reloading``, ``crashed``, ``stopped``, or ``broken`` where its
+    code does not load and it waits for an edit; ``since`` tells one start from another.
     """
 
     state: str
