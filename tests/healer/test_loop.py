@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tests.healer.sandboxes import (
@@ -51,8 +52,21 @@ def place(tmp_path: Path, cloud: Cloud) -> Iterator[Place]:
     end(made)
 
 
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    """End what a test that failed has left."""
+    Running.started.clear()
+    yield
+    for process in Running.started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
 class Running:
     """The healer as pm2 runs it: a process of its own."""
+
+    started: ClassVar[list[subprocess.Popen[bytes]]] = []
 
     def __init__(self, place: Place, *under: str) -> None:
         self.place = place
@@ -65,6 +79,7 @@ class Running:
             env={**os.environ, **environ, "PYTHONPATH": str(SOURCE)},
             stderr=subprocess.PIPE,
         )
+        self.started.append(self.process)
 
     @property
     def log(self) -> str:
