@@ -83,3 +83,21 @@ def test_a_report_is_remembered(place: Place) -> None:
     place.keep_report("broken")
     assert place.last_report() == "broken"
     assert not list((place.project / ".shmastra").glob("*.new"))
+
+
+def test_a_log_that_has_grown_is_cut_and_its_end_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shmastra_healer.place.MOST_LOG", 100)
+    monkeypatch.setattr("shmastra_healer.place.KEPT_LOG", 10)
+    path = place.project / ".logs/shmastra.log"
+    path.write_bytes(b"x" * 100)
+    assert not place.bound_log()
+    with path.open("ab") as writer:
+        writer.write(b"the end---")
+        writer.flush()
+        assert place.bound_log()
+        writer.write(b"more")
+    assert path.read_bytes() == b"more"
+    assert path.with_name("shmastra.log.1").read_bytes() == b"the end---"
+    path.unlink()
+    path.symlink_to(path.with_name("shmastra.log.1"))
+    assert not place.bound_log()

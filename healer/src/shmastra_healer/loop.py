@@ -79,6 +79,15 @@ class Healer:
             self._feed(Orphaned())
         self._exits.look()
         self._poll()
+        self._bound_log()
+
+    def _bound_log(self) -> None:
+        try:
+            if self._place.bound_log():
+                self._log_begin = 0
+                self._log.info("cut .logs/shmastra.log, whose end is kept in shmastra.log.1")
+        except OSError as problem:
+            self._log.warning("cannot cut .logs/shmastra.log (%s)", problem.strerror)
 
     def _poll(self) -> None:
         self._clock.start()

@@ -13,6 +13,8 @@ from shmastra_healer.tail import presentable
 
 TAIL_BYTES = 65_536
 SMALL_FILE = 262_144
+MOST_LOG = 16 << 20
+KEPT_LOG = 1 << 20
 
 
 class Place(NamedTuple):
@@ -60,6 +62,24 @@ class Place(NamedTuple):
         begin = begin if begin < size else 0
         start = max(begin, size - TAIL_BYTES)
         return presentable(_read(path, start, TAIL_BYTES), self.env(), whole=start == begin)
+
+    def bound_log(self) -> bool:
+        """Keep the dev server's log, which pm2 only appends to, from filling the disk; True where it was cut.
+
+        Its last part stays beside it as ``shmastra.log.1``.
+
+        Raises:
+            OSError: it cannot be cut.
+        """
+        path = self.project / ".logs/shmastra.log"
+        size = self.log_size()
+        if size <= MOST_LOG or path.is_symlink():
+            return False
+        older = path.with_name("shmastra.log.1")
+        older.unlink(missing_ok=True)
+        older.write_bytes(_read(path, size - KEPT_LOG, KEPT_LOG))
+        os.truncate(path, 0)
+        return True
 
     def last_report(self) -> Report | None:
         """Return what a healer reported last, in this life or an earlier one."""
