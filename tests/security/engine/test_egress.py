@@ -209,11 +209,15 @@ def test_public_is_what_holds_nothing_private(address: str, is_public: bool) -> 
 async def test_a_connection_lives_while_either_way_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egress, "IDLE_SECONDS", 0.4)
 
-    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    done = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(10):
             writer.write(b"x")
             await asyncio.sleep(0.1)
-        await asyncio.sleep(60)
+        await reader.read()
+        writer.close()
+        done.set()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     upstream = server.sockets[0].getsockname()
@@ -231,5 +235,8 @@ async def test_a_connection_lives_while_either_way_moves(monkeypatch: pytest.Mon
         told = await reader.read(-1)
     assert told == b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 10
     writer.close()
+    async with asyncio.timeout(10):
+        await done.wait()
     await made.served.aclose()
     server.close()
+    await asyncio.sleep(0.05)
