@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 
 DEFAULT_EGRESS = "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com"
+BACKLOG = 1024
 DATA = Path("data/engine")
 Data = Annotated[Path, typer.Option(help="Folder of templates and sandboxes.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -92,12 +93,18 @@ def serve(
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends small pieces at once only on a socket that says that it is TCP
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(BACKLOG)
     except OSError as error:
+        bound.close()
         raise EngineError(
             f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --listen."
         ) from error
+    return bound
 
 
 @app.command("list")

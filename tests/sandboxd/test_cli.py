@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.sandboxd.conftest import CACHE, KEY, Daemon
 
-from sandboxd.cli import limits_from_env
+from sandboxd.cli import _bind, limits_from_env
 from sandboxd.spec import Limits
 
 
@@ -28,6 +28,12 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("SHMASTRA_SANDBOX_MEMORY_MB", "128")
     monkeypatch.setenv("SHMASTRA_SANDBOX_CPUS", "0.5")
     assert limits_from_env() == Limits(memory_mb=128, cpus=0.5)
+
+
+def test_small_pieces_are_not_held_back() -> None:
+    """asyncio turns Nagle's algorithm off on sockets whose protocol is said only."""
+    with _bind("127.0.0.1", 0) as bound:
+        assert bound.proto == socket.IPPROTO_TCP
 
 
 @pytest.mark.engine
