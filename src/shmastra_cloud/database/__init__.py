@@ -6,12 +6,19 @@ DatabaseError
 └── MigrationFailed       a migration's SQL was refused
 """
 
-from shmastra_cloud.database.errors import DatabaseAway, DatabaseError, MigrationFailed, UnsuitableDatabase
+from shmastra_cloud.database.errors import (
+    TROUBLE,
+    DatabaseAway,
+    DatabaseError,
+    MigrationFailed,
+    UnsuitableDatabase,
+)
 from shmastra_cloud.database.migrate import migrate, pending
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, check_master_key, open_pool
 
 __all__ = [
+    "TROUBLE",
     "DatabaseAway",
     "DatabaseError",
     "MigrationFailed",

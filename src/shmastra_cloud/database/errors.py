@@ -1,5 +1,10 @@
 """The database's error tree; drawn in the package's docstring."""
 
+import asyncpg
+
+# What a query raises when the database, or the way to it, fails: worth another try later.
+TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
 
 class DatabaseError(Exception):
     """Anything that goes wrong between the cloud and its database."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from shmastra_cloud.database.errors import TROUBLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,7 +45,7 @@ class Notifications:
         while True:
             try:
                 await self._listen_once()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except TROUBLE as error:
                 log.warning("lost the notification connection (%s), reconnecting", type(error).__name__)
             finally:
                 self.connected = False

@@ -7,8 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import asyncpg
-
+from shmastra_cloud.database import TROUBLE
 from shmastra_cloud.workspaces.commands import Inside
 from shmastra_cloud.workspaces.errors import EngineAway, EngineError, StartFailed
 
@@ -80,5 +79,5 @@ class Access:
             except EngineError as error:
                 log.warning("sandbox %s is not kept any longer: %s", sandbox_id, error)
                 return
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except TROUBLE as error:
                 log.warning("could not write activity (%s), trying again", type(error).__name__)

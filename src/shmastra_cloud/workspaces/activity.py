@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-import asyncpg
+from shmastra_cloud.database import TROUBLE
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -82,6 +82,6 @@ class Activity:
             return
         try:
             await self._store.keep_awake(batch, self._idle_seconds, only_enabled=True)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except TROUBLE as error:
             log.warning("could not write activity (%s), trying again", type(error).__name__)
             self._pending = batch | self._pending

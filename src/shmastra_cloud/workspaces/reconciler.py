@@ -14,8 +14,7 @@ import random
 import secrets
 from typing import TYPE_CHECKING
 
-import asyncpg
-
+from shmastra_cloud.database import TROUBLE
 from shmastra_cloud.workspaces.env_file import env_file
 from shmastra_cloud.workspaces.errors import EngineError, LeaseLost, SandboxGone, WorkspaceError
 from shmastra_cloud.workspaces.pause import suspend
@@ -35,7 +34,6 @@ RENEW_SECONDS = 3.0
 ATTEMPT_SECONDS = 60
 HEALTH_POLL_SECONDS = 0.05
 AT_ONCE = 8
-DATABASE_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
 
 class Reconciler:
@@ -82,7 +80,7 @@ class Reconciler:
         while len(self._tasks) < AT_ONCE:
             try:
                 workspace = await self._store.claim(self._owner)
-            except DATABASE_TROUBLE as error:
+            except TROUBLE as error:
                 log.warning("cannot look for work (%s)", type(error).__name__)
                 return
             if workspace is None:
@@ -110,7 +108,7 @@ class Reconciler:
         except* WorkspaceError as errors:
             log.warning("workspace %s: %s", workspace.id, errors.exceptions[0])
             rest = dt.timedelta(seconds=5)
-        except* DATABASE_TROUBLE as errors:
+        except* TROUBLE as errors:
             log.warning("workspace %s: %s", workspace.id, type(errors.exceptions[0]).__name__)
         finally:
             await self._store.release(workspace, rest)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from shmastra_cloud.database import TROUBLE
 from shmastra_cloud.workspaces.errors import EngineError, IllegalTransition, LeaseLost, SandboxGone
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from uuid import UUID
 
     from shmastra_cloud.workspaces.engine import Engine
@@ -27,7 +29,7 @@ class Resumer:
         self._store = store
         self._engine = engine
         self._running: dict[UUID, asyncio.Task[None]] = {}
-        self._looking: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._owner = f"web-{os.getpid()}"
 
     async def resume(self, user_id: UUID, because: str, actor: str = "web") -> None:
@@ -47,9 +49,7 @@ class Resumer:
 
         For an answer that stopped midway: a page that asks for nothing would go on calling it ready.
         """
-        task = asyncio.create_task(self._look(workspace))
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
+        self._aside(self._look(workspace))
 
     async def _look(self, workspace: Workspace) -> None:
         try:
@@ -73,13 +73,27 @@ class Resumer:
         except (LeaseLost, IllegalTransition):
             log.info("workspace %s was taken over while it was resumed", workspace.id)
         finally:
+            # whoever waits for the sandbox need not wait for this; a lease that is not given back runs out
+            self._aside(self._release(workspace))
+
+    async def _release(self, workspace: Workspace) -> None:
+        try:
             await self._store.release(workspace)
+        except TROUBLE as error:
+            log.warning(
+                "the lease on workspace %s was not given back (%s)", workspace.id, type(error).__name__
+            )
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def _step(self, workspace: Workspace, because: str, actor: str) -> None:
         reason = await self._thaw(workspace)
         if reason is None and workspace.env_version == workspace.wanted_env_version:
-            await self._store.extended(workspace, self._engine.lease_seconds)
-            await self._store.keep_awake({workspace.user_id: because}, self._engine.lease_seconds // 3)
+            kept = self._engine.lease_seconds
+            await self._store.woken(workspace, because, engine_seconds=kept, idle_seconds=kept // 3)
             if workspace.status != "ready":
                 await self._store.move(workspace, "ready", actor=actor, reason=because)
             return

@@ -250,6 +250,24 @@ class Workspaces(Awake):
         """
         await self._under_lease(workspace, "engine_until = now() + make_interval(secs => $3)", float(seconds))
 
+    async def woken(
+        self, workspace: Workspace, because: str, *, engine_seconds: int, idle_seconds: int
+    ) -> None:
+        """Record that the sandbox was resumed: how long the service keeps it, and how long it is awake.
+
+        Raises:
+            LeaseLost: another process holds the row.
+        """
+        await self._under_lease(
+            workspace,
+            "engine_until = now() + make_interval(secs => $3),"
+            " awake_until = greatest(awake_until, now() + make_interval(secs => $4)),"
+            " awake_because = $5, last_active_at = now()",
+            float(engine_seconds),
+            float(idle_seconds),
+            because,
+        )
+
     async def move(  # noqa: PLR0913 -- a change has this many parts
         self,
         workspace: Workspace,

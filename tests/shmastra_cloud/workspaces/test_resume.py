@@ -57,6 +57,6 @@ async def test_a_sandbox_that_vanished_while_it_answered_goes_to_the_worker(
         if not there:
             engine.sandboxes.clear()
         resumer.look_after(await store.get(user_id))
-        await asyncio.gather(*resumer._looking)
+        await asyncio.gather(*resumer._beside)
         assert (await store.get(user_id)).status == status
     assert (await store.events(row.id))[0]["reason"] == "the sandbox was gone"
