@@ -4,6 +4,8 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { isAlive } from './copy.mjs';
 
+const PID_CHARS = 16;
+
 /** Say where this process keeps things: {isFirst, storage, told}. */
 export function settle(root) {
   for (const folder of ['.storage', '.logs', '.shmastra', '.mastra']) mkdirSync(join(root, folder), { recursive: true });
@@ -20,14 +22,21 @@ function claim(file) {
   const owner = ownerOf(file);
   if (owner) return owner;
   const scratch = `${file}.${process.pid}`;
+  const text = String(process.pid).padEnd(PID_CHARS);
   try {
-    writeFileSync(scratch, String(process.pid));
+    writeFileSync(scratch, text);
     renameSync(scratch, file);
-  } catch (error) {
-    console.error(`[runner] cannot write ${file}: ${error.message}`);
+  } catch {
     rmSync(scratch, { force: true });
+    overwrite(file, text);
   }
   return process.pid;
+}
+
+// As long as what stands there, it takes no room.
+function overwrite(file, text) {
+  try { writeFileSync(file, text, { flag: 'r+' }); }
+  catch (error) { console.error(`[runner] cannot write ${file}: ${error.message}`); }
 }
 
 /** Return the pid of the runner that lives and owns the project's files, or null. */

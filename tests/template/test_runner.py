@@ -208,6 +208,21 @@ def test_a_full_disk_ends_no_server_and_leaves_nothing_untrue(project: Project) 
     assert project.process.wait(15) == 0
 
 
+def test_on_a_full_disk_it_still_says_that_it_is_the_first(project: Project) -> None:
+    file = project.root / ".shmastra/runner.pid"
+    file.parent.mkdir()
+    file.write_text("999999999".ljust(16))
+    code = (
+        "import { readFileSync, symlinkSync } from 'node:fs';"
+        "import { settle } from './runner/place.mjs';"
+        "symlinkSync('/dev/full', `.shmastra/runner.pid.${process.pid}`);"
+        "const { isFirst } = settle(process.cwd());"
+        "const told = Number(readFileSync('.shmastra/runner.pid', 'utf8'));"
+        "console.log(JSON.stringify([isFirst, told === process.pid]));"
+    )
+    assert project.script("--input-type=module", "-e", code) == [True, True]
+
+
 def test_more_folders_than_may_be_watched_are_looked_at_now_and_then(project: Project) -> None:
     for number in range(600):
         (project.root / f"src/many/{number}").mkdir(parents=True)
