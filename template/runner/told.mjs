@@ -1,5 +1,5 @@
 // What the runner is doing, for the healer, the cloud and whoever looks: .shmastra/runner.json.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 export class Told {
   #file;
@@ -13,12 +13,20 @@ export class Told {
     return this.#is.state;
   }
 
-  /** Write the change; `since` is when the state became what it is. The file is whole at any time. */
+  /**
+   * Write the change; `since` is when the state became what it is. The file is whole at any time. Where it cannot be written, as on a
+   * full disk, there is none: the server goes on, and nobody believes what is no longer so.
+   */
   tell(change) {
     const since = change.state && change.state !== this.#is.state ? new Date().toISOString() : this.#is.since;
     this.#is = { ...this.#is, since: since ?? new Date().toISOString(), ...change };
-    writeFileSync(`${this.#file}.new`, `${JSON.stringify(this.#is)}\n`);
-    renameSync(`${this.#file}.new`, this.#file);
+    try {
+      writeFileSync(`${this.#file}.new`, `${JSON.stringify(this.#is)}\n`);
+      renameSync(`${this.#file}.new`, this.#file);
+    } catch (error) {
+      console.error(`[runner] cannot say that it is ${this.#is.state}: ${error.message}`);
+      rmSync(this.#file, { force: true });
+    }
   }
 
   /** Write down errors of code that is not used, and log them. */

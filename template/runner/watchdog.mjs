@@ -5,7 +5,7 @@ import { relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { workerData } from 'node:worker_threads';
 
-const PAUSE_MS = 500;
+const PAUSE_MS = 2_000; // with the processor shared, the inspector takes over a second to list what is loaded
 const { root, seconds, fd } = workerData;
 
 function end(place) {

@@ -29,6 +29,7 @@ RUNNING, STARTING, CRASHED, BROKEN = (
     Runner(one, "1") for one in ("running", "starting", "crashed", "broken")
 )
 AGAIN = Runner("running", "2")
+START = Patience().start
 
 
 class Life:
@@ -70,9 +71,9 @@ class Life:
 
     def attempt(self, result: Polled | None) -> list[Command]:
         """Wait for the restart that is due, and let it lead to something."""
-        assert self.polls(40, Polled(False, RUNNING)) == [Restart()]
+        assert self.polls(START, Polled(False, RUNNING)) == [Restart()]
         self.see(Restarted(True))
-        return self.polls(31, result or Polled(False, RUNNING))
+        return self.polls(START + 1, result or Polled(False, RUNNING))
 
     def break_down(self) -> None:
         """Fail three times."""
@@ -114,7 +115,7 @@ def test_somebody_elses_restart_gets_its_time(asked: Asked) -> None:
     life.polls(20, Polled(False, RUNNING))
     assert life.see(asked) == []
     assert life.phase == "starting"
-    assert life.polls(29, Polled(False, RUNNING)) == []
+    assert life.polls(START - 1, Polled(False, RUNNING)) == []
     assert life.polls(2, Polled(False, RUNNING)) == [Tell("healing", 1)]
 
 
@@ -132,7 +133,7 @@ def test_a_reload_is_no_crash_but_one_that_hangs_is(state: str) -> None:
     assert life.polls(10, Polled(True, AGAIN)) == []
     assert life.polls(300, Polled(True, Runner(state, "3"))) == []  # the old one serves meanwhile
     hung = Runner(state, "4")
-    assert life.polls(30, Polled(False, hung)) == []
+    assert life.polls(START, Polled(False, hung)) == []
     assert life.polls(20, Polled(False, hung)) == [Tell("healing", 1)]
 
 
@@ -172,7 +173,7 @@ def test_a_runner_that_cannot_write_is_believed_by_its_health_in_the_end() -> No
     life.see(Exited(), Polled(False, RUNNING))
     life.polls(6, Polled(True, RUNNING))
     life.see(Asked("online", 5))
-    assert life.polls(29, Polled(True, RUNNING)) == []
+    assert life.polls(START - 1, Polled(True, RUNNING)) == []
     assert life.phase == "starting"
     assert life.polls(2, Polled(True, RUNNING)) == []
     assert life.phase == "well"
@@ -222,7 +223,7 @@ def test_a_change_that_passed_its_check_and_did_not_load_is_a_crash_without_hope
 
 def test_a_start_that_hangs_from_the_beginning_is_a_crash() -> None:
     life = Life(well=False)
-    assert life.polls(29, Polled(False, None)) == []
+    assert life.polls(START - 1, Polled(False, None)) == []
     assert life.polls(2, Polled(False, None)) == [Tell("healing", 1)]
 
 
@@ -242,7 +243,7 @@ def test_three_attempts_with_growing_rests_then_broken() -> None:
         life.polls(40, Polled(False, RUNNING))
         rests.append(life.now - began)
         life.see(Restarted(True))
-        life.polls(31, Polled(False, RUNNING))
+        life.polls(START + 1, Polled(False, RUNNING))
     assert rests == [1, 3, 9]
     tells = [one for one in life.said if isinstance(one, Tell)]
     assert tells == [Tell("healing", 1), Tell("healing", 2), Tell("healing", 3), Tell("broken", 3)]
@@ -355,7 +356,7 @@ def test_waking_gives_a_start_its_whole_time_again() -> None:
     life.see(Asked("online", 5))
     life.now += 9000
     life.see(Woke())
-    assert life.polls(29, Polled(False, STARTING)) == []
+    assert life.polls(START - 1, Polled(False, STARTING)) == []
     assert life.polls(2, Polled(False, STARTING)) == [Tell("healing", 1)]
 
 

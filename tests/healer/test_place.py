@@ -101,3 +101,30 @@ def test_a_log_that_has_grown_is_cut_and_its_end_kept(place: Place, monkeypatch:
     path.unlink()
     path.symlink_to(path.with_name("shmastra.log.1"))
     assert not place.bound_log()
+
+
+def test_a_log_is_cut_where_its_end_cannot_be_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shmastra_healer.place.MOST_LOG", 100)
+    path = place.project / ".logs/shmastra.log"
+    path.write_bytes(b"x" * 101)
+    path.with_name("shmastra.log.1").mkdir()
+    assert place.bound_log()
+    assert path.stat().st_size == 0
+
+
+def test_a_report_is_remembered_on_a_full_disk_too(place: Place) -> None:
+    place.keep_report(None)
+    assert place.last_report() is None
+    file = place.project / ".shmastra/healer.json"
+    size = file.stat().st_size
+    for status in ("healing", "broken", "ready"):
+        (place.project / ".shmastra/healer.json.new").symlink_to("/dev/full")
+        place.keep_report(status)
+        assert place.last_report() == status
+        assert file.stat().st_size == size  # it takes no more room than there was
+
+
+def test_where_there_was_never_room_it_says_so(place: Place) -> None:
+    (place.project / ".shmastra/healer.json.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No such file"):
+        place.keep_report("healing")

@@ -95,12 +95,16 @@ class Project:
 
     def start(self, state: str = "running") -> None:
         began = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.launch()
+        self.until(lambda: self.told["state"] == state and self.told["since"] >= began)
+
+    def launch(self) -> None:
+        """Start the runner and wait for nothing."""
         with self.log.open("ab") as log:
             argv = [NODE, QUIET, "runner/main.mjs"]
             self.process = subprocess.Popen(
                 argv, cwd=self.root, env=self.environ, stdout=log, stderr=log, start_new_session=True
             )
-        self.until(lambda: self.told["state"] == state and self.told["since"] >= began)
 
     def until(self, true: Callable[[], bool], seconds: float = START_SECONDS) -> None:
         try:

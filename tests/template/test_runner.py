@@ -162,10 +162,10 @@ def _one_more_beside_it_has_data_and_a_port_of_its_own(project: Project) -> None
         stdout=subprocess.DEVNULL,
     )
     try:
-        file = project.root / f".mastra/beside-{port}/runner.json"
+        file = project.root / f".shmastra/beside-{port}/runner.json"
         project.until(lambda: file.exists() and json.loads(file.read_text())["state"] == "running")
         assert project.told["state"] == "running"
-        assert (project.root / f".mastra/beside-{port}/storage/mastra.db").exists()
+        assert (project.root / f".shmastra/beside-{port}/storage/mastra.db").exists()
         assert project.is_healthy()
     finally:
         second.terminate()
@@ -184,6 +184,43 @@ def test_a_killed_runner_leaves_nothing_in_the_way_of_the_next(project: Project)
     _one_more_beside_it_has_data_and_a_port_of_its_own(project)
     project.stop()
     assert (project.told["state"], project.told["pid"]) == ("stopped", None)
+
+
+def test_a_full_disk_ends_no_server_and_leaves_nothing_untrue(project: Project) -> None:
+    folder = project.root / ".shmastra"
+    (folder / "checkpoint.sock/in the way").mkdir(parents=True)
+    (folder / "runner.json").write_text(json.dumps({"state": "running", "since": "", "lastRejected": None}))
+    (folder / "runner.json.new").symlink_to("/dev/full")
+    project.launch()
+    assert project.process is not None
+    project.until(project.is_healthy)
+    assert not (folder / "runner.json").exists()
+    assert "cannot say that it is starting: ENOSPC" in project.log.read_text()
+    project.edit("agents/companion.ts", "name: 'Companion'", "name: 'Thrifty'")
+    project.until(lambda: project.agents().get("companion", {}).get("name") == "Thrifty")
+
+    (folder / "runner.json.new").unlink()  # there is room again
+    with (project.root / "src/mastra/tools/clock.ts").open("a") as file:
+        file.write(BOOM)
+    project.until(lambda: project.told["state"] == "running" and bool(project.told["lastRejected"]))
+    (folder / "runner.json.new").symlink_to("/dev/full")
+    project.process.send_signal(signal.SIGTERM)
+    assert project.process.wait(15) == 0
+
+
+def test_on_a_full_disk_it_still_says_that_it_is_the_first(project: Project) -> None:
+    file = project.root / ".shmastra/runner.pid"
+    file.parent.mkdir()
+    file.write_text("999999999".ljust(16))
+    code = (
+        "import { readFileSync, symlinkSync } from 'node:fs';"
+        "import { settle } from './runner/place.mjs';"
+        "symlinkSync('/dev/full', `.shmastra/runner.pid.${process.pid}`);"
+        "const { isFirst } = settle(process.cwd());"
+        "const told = Number(readFileSync('.shmastra/runner.pid', 'utf8'));"
+        "console.log(JSON.stringify([isFirst, told === process.pid]));"
+    )
+    assert project.script("--input-type=module", "-e", code) == [True, True]
 
 
 def test_more_folders_than_may_be_watched_are_looked_at_now_and_then(project: Project) -> None:

@@ -59,6 +59,8 @@ class Healer:
             SystemExit: another healer has taken over.
         """
         self._log.info("watching port %d", self._place.port)
+        if self._place.last_report() is None:
+            self._keep(None)  # takes the room while there is some
         self._exits.look()
         while True:
             self.turn()
@@ -145,7 +147,7 @@ class Healer:
         elif status == 200:
             self._keep(message.status)
 
-    def _keep(self, status: Report) -> None:
+    def _keep(self, status: Report | None) -> None:
         try:
             self._place.keep_report(status)
         except OSError as problem:

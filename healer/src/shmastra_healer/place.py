@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
@@ -15,6 +16,7 @@ TAIL_BYTES = 65_536
 SMALL_FILE = 262_144
 MOST_LOG = 16 << 20
 KEPT_LOG = 1 << 20
+RECORD_BYTES = 64
 
 
 class Place(NamedTuple):
@@ -66,7 +68,7 @@ class Place(NamedTuple):
     def bound_log(self) -> bool:
         """Keep the dev server's log, which pm2 only appends to, from filling the disk; True where it was cut.
 
-        Its last part stays beside it as ``shmastra.log.1``.
+        Its last part stays beside it as ``shmastra.log.1``, where there is room.
 
         Raises:
             OSError: it cannot be cut.
@@ -76,8 +78,9 @@ class Place(NamedTuple):
         if size <= MOST_LOG or path.is_symlink():
             return False
         older = path.with_name("shmastra.log.1")
-        older.unlink(missing_ok=True)
-        older.write_bytes(_read(path, size - KEPT_LOG, KEPT_LOG))
+        with suppress(OSError):  # on a disk that is full already, room comes first
+            older.unlink(missing_ok=True)
+            older.write_bytes(_read(path, size - KEPT_LOG, KEPT_LOG))
         os.truncate(path, 0)
         return True
 
@@ -86,8 +89,8 @@ class Place(NamedTuple):
         told = _object(self.project / ".shmastra/healer.json").get("reported")
         return cast("Report", told) if told in get_args(Report) else None
 
-    def keep_report(self, status: Report) -> None:
-        """Remember a report; a full disk is none of the repair's business.
+    def keep_report(self, status: Report | None) -> None:
+        """Remember a report, also on a full disk where something was remembered before.
 
         Raises:
             OSError: it cannot be written.
@@ -95,8 +98,14 @@ class Place(NamedTuple):
         path = self.project / ".shmastra/healer.json"
         path.parent.mkdir(exist_ok=True)
         scratch = path.with_name("healer.json.new")
-        scratch.write_text(json.dumps({"reported": status}))
-        os.replace(scratch, path)  # noqa: PTH105 -- atomic, and said so
+        record = json.dumps({"reported": status}).ljust(RECORD_BYTES).encode()
+        try:
+            scratch.write_bytes(record)
+            os.replace(scratch, path)  # noqa: PTH105 -- atomic, and said so
+        except OSError:
+            scratch.unlink(missing_ok=True)
+            with path.open("r+b", buffering=0) as file:  # as long as what stands there: it takes no room
+                file.write(record)
 
 
 def _object(path: Path) -> dict[str, object]:

@@ -18,7 +18,7 @@ class Patience(NamedTuple):
     - ``quick``: between two polls while something is afoot
     - ``answer``: for one poll
     - ``cure``: what pm2 gets to cure an exit by itself
-    - ``start``: what a start may take
+    - ``start``: what a start may take; more than the 30 s after which the runner says which line hangs
     - ``rest``: before the first attempt; grows threefold with each
     - ``aside``: how long the healer stands back when the cloud's worker is at work
     - ``steady``: how long all must be well before attempts are counted anew
@@ -29,7 +29,7 @@ class Patience(NamedTuple):
     quick: float = 0.5
     answer: float = 5.0
     cure: float = 5.0
-    start: float = 30.0
+    start: float = 40.0
     rest: float = 1.0
     aside: float = 60.0
     steady: float = 60.0
