@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+from tests.support.cloud import free_port
 
 from benchmarks.upstream import JSON
 from shmastra_cloud.database import migrate, open_pool
@@ -252,15 +253,6 @@ def _until_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> 
         if process.poll() is not None or time.monotonic() > end:
             raise SystemExit(f"{process.args} does not serve: {log.read_text()}")
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on, below those that the kernel gives to others."""
-    while True:
-        port = 20000 + secrets.randbelow(12000)
-        with socket.socket() as tried:
-            if tried.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 def _run(work: object) -> None:
