@@ -72,7 +72,10 @@ class Bad(Works):
 
 
 class Never(Works):
-    """Makes sandboxes whose dev server never answers."""
+    """Makes sandboxes whose dev server never answers; its log repeats the environment."""
+
+    async def log_tail(self, running: Made) -> str:
+        return f"Error: no such package\0\n{self.env[running.id]}"
 
     async def is_healthy(self, sandbox_id: str, host: str | None, traffic_token: str | None) -> bool:
         return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from shmastra_cloud.database import TROUBLE
 from shmastra_cloud.workspaces.env_file import env_file
-from shmastra_cloud.workspaces.errors import EngineError, LeaseLost, SandboxGone, WorkspaceError
+from shmastra_cloud.workspaces.errors import EngineError, LeaseLost, SandboxGone, StartFailed, WorkspaceError
 from shmastra_cloud.workspaces.pause import suspend
 from shmastra_cloud.workspaces.status import after_failure
 
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 RENEW_SECONDS = 3.0
 ATTEMPT_SECONDS = 60
+HEALTHY_SECONDS = 40
 HEALTH_POLL_SECONDS = 0.05
 AT_ONCE = 8
 
@@ -159,12 +160,13 @@ class Reconciler:
         return dt.timedelta(0)
 
     async def _failed(self, workspace: Workspace, error: str) -> dt.timedelta:
-        log.warning("workspace %s, attempt %d failed: %s", workspace.id, workspace.attempt, error)
+        cause = error.partition("\n")[0]  # what follows is a sandbox's own words
+        log.warning("workspace %s, attempt %d failed: %s", workspace.id, workspace.attempt, cause)
         await self._store.move(
             workspace,
             after_failure(workspace.attempt),
             actor="worker",
-            reason=f"attempt {workspace.attempt} failed: {error}",
+            reason=f"attempt {workspace.attempt} failed: {cause}",
             error=error,
             attempt=workspace.attempt + 1,
         )
@@ -176,15 +178,20 @@ class Reconciler:
         await self._store.located(workspace, running.id, running.host, running.traffic_token)
         await self._store.extended(workspace, self._engine.lease_seconds)
         await self._store.stage(workspace, "starting")
+        key = await self._virtual_key(workspace.user_id)
         text = env_file(
             user_id=workspace.user_id,
-            virtual_key=await self._virtual_key(workspace.user_id),
+            virtual_key=key,
             mastra_token=workspace.mastra_token,
             gateway_url=self._gateway_url,
         )
         await self._engine.start(running, text)
         await self._store.stage(workspace, "waiting")
-        await self._healthy(running, running.traffic_token or workspace.traffic_token)
+        try:
+            async with asyncio.timeout(HEALTHY_SECONDS):
+                await self._healthy(running, running.traffic_token or workspace.traffic_token)
+        except TimeoutError as error:
+            raise StartFailed(await self._last_words(running, key, workspace.mastra_token)) from error
         # Whoever wanted it gets his whole idle time, however long starting took.
         await self._store.keep_awake({workspace.user_id: "started"}, self._engine.lease_seconds // 3)
         await self._store.move(
@@ -195,6 +202,13 @@ class Reconciler:
             env_version=workspace.wanted_env_version,
             version=self._version,
         )
+
+    async def _last_words(self, running: Running, *secrets: str) -> str:
+        """Say that the dev server did not answer, with the end of its log, in which no secret is shown."""
+        tail = (await self._engine.log_tail(running)).replace("\0", "")  # which Postgres cannot hold
+        for secret in secrets:
+            tail = tail.replace(secret, "[hidden]")
+        return f"The dev server did not become healthy within {HEALTHY_SECONDS} s.\n{tail}".strip()
 
     async def _healthy(self, running: Running, token: str | None) -> None:
         """Poll the dev server until it answers; the attempt's time-out ends this."""

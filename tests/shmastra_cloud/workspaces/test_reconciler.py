@@ -92,6 +92,23 @@ async def test_a_dev_server_that_never_answers_ends_in_broken(
     assert len(engine.sandboxes) == 1
 
 
+async def test_what_a_dev_server_said_at_last_is_shown_without_its_keys(
+    store: Workspaces, user_id: UUID, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reconciler, "HEALTHY_SECONDS", 0.2)
+    await store.ensure(user_id)
+    async with working(store, Never()):
+        await until(store, user_id, "broken")
+    row = await store.get(user_id)
+    assert row.error is not None
+    assert "no such package" in row.error
+    assert "OPENAI_API_KEY=[hidden]" in row.error
+    assert "vk_test" not in row.error
+    assert row.mastra_token not in row.error
+    assert "no such package" not in caplog.text
+    assert all("\n" not in event["reason"] for event in await store.events(row.id))
+
+
 async def test_a_worker_that_died_is_followed_by_another(
     store: Workspaces, user_id: UUID, pool: Pool
 ) -> None:
