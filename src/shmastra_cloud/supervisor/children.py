@@ -25,6 +25,7 @@ MAX_LOG_BYTES = 10_000_000
 MAX_REST_SECONDS = 10.0
 CALM_SECONDS = 30.0
 TAIL_BYTES = 2000
+MOST_ENDS = 5  # while it starts: what it needs may still be held by one that is ending
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Child:
     no_network: bool = False
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _ends: int = field(default=0, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def start(self, seconds: float) -> None:
@@ -54,7 +56,11 @@ class Child:
         self._task = asyncio.create_task(self._keep())
         try:
             async with asyncio.timeout(seconds):
-                while not await self.is_up():  # noqa: ASYNC110 -- of another process
+                while not await self.is_up():
+                    if self._ends > MOST_ENDS:
+                        raise ChildFailed(
+                            f"{self.name} ended {self._ends} times as it started. {self._tail()}"
+                        )
                     await asyncio.sleep(0.03)
         except TimeoutError as error:
             raise ChildFailed(
@@ -104,6 +110,7 @@ class Child:
             status = await self.process.wait()
             if self._stopping:
                 return
+            self._ends += 1
             rest = 0.1 if loop.time() - began > CALM_SECONDS else min(rest * 2, MAX_REST_SECONDS)
             log.warning("%s ended (status %s) and is started again", self.name, status)
             await asyncio.sleep(rest * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret

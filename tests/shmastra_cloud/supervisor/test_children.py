@@ -41,6 +41,13 @@ async def test_one_that_does_not_come_up_is_said_so_with_its_last_words(tmp_path
     await thing.stop(1)
 
 
+async def test_one_that_ends_again_and_again_is_not_waited_for(tmp_path: Path) -> None:
+    thing = child(tmp_path, "raise SystemExit('a library is missing')")
+    with pytest.raises(ChildFailed, match="ended 6 times.*a library is missing"):
+        await thing.start(120)
+    await thing.stop(1)
+
+
 async def test_one_that_will_not_end_is_killed(tmp_path: Path) -> None:
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEPER
     thing = child(tmp_path, stubborn)
