@@ -59,34 +59,47 @@ class Pool:
         self._closed = False
         self._next_expiry = 0.0
 
-    async def acquire(
-        self, target: Target, seconds: float, *, fresh: bool = False
-    ) -> tuple[Connection, bool]:
+    async def acquire(self, target: Target, seconds: float) -> tuple[Connection, bool]:
         """Return a connection, and whether it carried a request before.
 
         Raises:
             ConnectFailed: there is none to be had in time.
 
         """
+        connection = self.take(target)
+        if connection is not None:
+            return connection, True
+        return await self.connect(target, seconds), False
+
+    def take(self, target: Target) -> Connection | None:
+        """Return the connection that was used last, if one is open and idle."""
         now = asyncio.get_running_loop().time()
         if now >= self._next_expiry:
             self._expire(now)
         place = self._places.get(target)
-        if place is None:
-            place = self._places[target] = _Place()
-        while place.idle and not fresh:
+        while place is not None and place.idle:
             connection = place.idle.pop()
             if connection.idle_since < now - self._idle_seconds:
                 connection.abort()
             elif not connection.closed:
                 place.in_use += 1
-                return connection, True
+                return connection
+        return None
+
+    async def connect(self, target: Target, seconds: float) -> Connection:
+        """Return a new connection.
+
+        Raises:
+            ConnectFailed: there is none to be had in time.
+
+        """
+        place = self._places.setdefault(target, _Place())
         if place.in_use >= self._limit:
             raise TooManyConnections(f"{self._limit} connections to {target.host} are in use")
         place.in_use += 1
         try:
             async with asyncio.timeout(seconds):
-                return await self._connect(target), False
+                return await self._connect(target)
         except OSError as error:  # TimeoutError and SSLError are among them
             place.in_use -= 1
             raise ConnectFailed(

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from httprelay import BoundedHttpProtocol
 
@@ -34,21 +35,26 @@ async def raw_upstream(handler: Handler) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def serving(app: Any, protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> AsyncIterator[int]:
-    config = uvicorn.Config(app, port=0, http=protocol, ws="none", lifespan="off", log_level="critical")
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    task = asyncio.create_task(server._serve(None))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    CONNECTIONS[port] = server.server_state.connections
+    config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_level="critical")
+    config.load()
+    state = ServerState()
+
+    def made() -> BoundedHttpProtocol:
+        return protocol(config=config, server_state=state, app_state={})
+
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    CONNECTIONS[port] = state.connections
     try:
         yield port
     finally:
         del CONNECTIONS[port]
-        server.should_exit = True
-        server.force_exit = True
-        await asyncio.wait_for(task, 10)
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        async with asyncio.timeout(10):
+            while state.connections or state.tasks:
+                await asyncio.sleep(0.001)
 
 
 async def exchange(port: int, data: bytes) -> bytes:
