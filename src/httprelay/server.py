@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from httprelay.cycle import Cycle
@@ -63,6 +64,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_body = False
         self._last_data = 0.0
         self._on_leave: Callable[[], None] | None = None
+        self._becomes_socket = False
 
     # What asyncio calls.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -74,7 +76,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Parse, and refuse a head that has grown too large without ending."""
         if self._refusal is not None:
             return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except HttpParserUpgrade as end:
+            if self._becomes_socket:
+                self._become_socket(data[end.args[0] :])
+                return
         if self._refusal is not None or self.transport.is_closing():
             return
         if self._head_open:
@@ -139,7 +149,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(400, "Too many requests at once on one connection.")
         upgrade = self.parser.should_upgrade()
         if upgrade and self._get_upgrade() == b"websocket":
-            self._refuse(400, "WebSockets are not served here.")
+            self._check_socket()
+            self._becomes_socket = True  # no request of HTTP, so none is begun
+            return
         # What follows an upgrade, or a body that was asked for, could be taken for something else.
         self._begin_cycle(keep_alive=not upgrade and not self.expect_100_continue)
 
@@ -176,6 +188,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the request; whatever comes next is a head again."""
+        if self._becomes_socket:
+            return
         super().on_message_complete()
         self._head_bytes = 0
 
@@ -204,8 +218,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if call is not None:
             self.flow.resume_reading()  # who does not read does not see it go
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: an upgrade to HTTP/2 is not taken up, and the answer is HTTP/1.1."""
+    # A connection that goes on as a WebSocket, which a subclass may take up.
+    def _check_socket(self) -> None:
+        self._refuse(400, "WebSockets are not served here.")
+
+    def _become_socket(self, rest: bytes) -> None:
+        raise NotImplementedError
 
     def _check_lengths(self, names: list[bytes]) -> None:
         if names.count(b"host") != 1 or not _HOST.fullmatch(dict(self.headers)[b"host"]):
