@@ -1,4 +1,4 @@
-"""Rules for headers: which belong to one connection only, and how lines are written that nothing can split."""
+"""Rules for headers: what belongs to one connection only, and lines that nothing can split."""
 
 from __future__ import annotations
 

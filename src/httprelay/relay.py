@@ -23,6 +23,7 @@ Ended = Literal["complete", "client_gone", "upstream_error"]
 OnResponse = Callable[[int, Headers], Headers]
 OnCut = Callable[[RelayError], bytes | None]
 
+
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds: to connect, until the response's head, and between two pieces of it."""

@@ -52,9 +52,12 @@ async def serving(app: Any, protocol: type[BoundedHttpProtocol] = BoundedHttpPro
         server.close()
         for connection in list(state.connections):
             connection.transport.abort()
-        async with asyncio.timeout(10):
-            while state.connections or state.tasks:
-                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)
+        if state.tasks:  # those that wait for something else than their client
+            await asyncio.wait(state.tasks, timeout=0.2)
+        for task in list(state.tasks):
+            task.cancel()
+            await asyncio.wait([task], timeout=10)
 
 
 async def exchange(port: int, data: bytes) -> bytes:
