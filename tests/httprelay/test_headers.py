@@ -44,7 +44,7 @@ def test_joined_lines_come_apart_again(lines: list[bytes]) -> None:
     try:
         text = joined(lines)
     except ValueError:
-        assert any(byte < 32 and byte != 9 or byte == 127 for line in lines for byte in line) or not lines
+        assert any((byte < 32 and byte != 9) or byte == 127 for line in lines for byte in line) or not lines
     else:
         assert text.split(b"\r\n") == lines
 

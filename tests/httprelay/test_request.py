@@ -7,8 +7,10 @@ from httprelay import UnsafeRequest
 from httprelay.headers import HOP_BY_HOP
 from httprelay.request import BodyFraming, body_framing, request_head
 
+NO_BODY = BodyFraming()
 
-def head(*headers: tuple[bytes, bytes], path: bytes = b"/a", framing: BodyFraming = BodyFraming()) -> bytes:
+
+def head(*headers: tuple[bytes, bytes], path: bytes = b"/a", framing: BodyFraming = NO_BODY) -> bytes:
     return request_head("POST", path, headers, b"up:81", framing)
 
 

@@ -143,6 +143,11 @@ def agree(data: bytes, *, is_head: bool = False, ends: bool = True) -> None:
         event("no head")  # whether refused at once or only when it is whole
     elif mine.outcome == "refused" and other.outcome != "refused":
         reasons = [why for why, holds in STRICTER.items() if holds(data)]
+        if (
+            other.outcome != "whole"
+            and theirs(data + b"\r\n\r\n", is_head=is_head, ends=ends).outcome == "refused"
+        ):
+            reasons.append("h11 refuses a line once it has ended")
         assert reasons, (data, other)
         event(f"stricter: {reasons[0]}")
     elif other.outcome == "refused" and mine.outcome != "refused":
