@@ -27,6 +27,7 @@ TOO_LONG_LINES = Refusal(400, "Too much stands between the pieces of the body, o
 TOO_MANY_LINES = Refusal(431, "Too many header lines.")
 TOO_MANY_REQUESTS = Refusal(400, "Too many requests at once on one connection.")
 NO_WEBSOCKETS = Refusal(400, "WebSockets are not served here.")
+UPGRADE_WITH_BODY = Refusal(400, "No upgrade is served here; send a request that has a body without one.")
 LATE = Refusal(408, "The request did not arrive in time.")
 _NO_METHOD = Refusal(405, "This method is not served here.")
 _NO_TARGET = Refusal(400, "The request's target is not a path, or holds characters that are not allowed.")

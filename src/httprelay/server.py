@@ -19,8 +19,10 @@ from httprelay.refusals import (
     TOO_LONG_LINES,
     TOO_MANY_LINES,
     TOO_MANY_REQUESTS,
+    UPGRADE_WITH_BODY,
     refusal,
 )
+from httprelay.request import body_framing
 
 if TYPE_CHECKING:
     import asyncio
@@ -178,6 +180,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._check_socket()
             self._becomes_socket = True  # no request of HTTP, so none is begun
             return
+        if upgrade and body_framing(self.headers).has_body:  # the parser takes it for another protocol
+            self._refuse(*UPGRADE_WITH_BODY)
         # What follows an upgrade, or a body that was asked for, could be taken for something else.
         keep_alive = not upgrade and not self.expect_100_continue
         self._begin_cycle(method.decode("ascii"), version, keep_alive=keep_alive)

@@ -152,6 +152,8 @@ def theirs(data: bytes) -> tuple[list[Asked], h11.Request | None, bool]:
             assert request is not None
             headers = tuple(request.headers)
             found.append(Asked(request.method, request.target, request.http_version, headers, body))
+            if found[-1].method == b"CONNECT":
+                return found, None, False
             request = None
             oracle.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
             oracle.send(h11.EndOfMessage())
@@ -231,6 +233,10 @@ def agree(data: bytes, served: Served) -> None:
         # What h11 refuses at its first byte, we do when it has ended, or its time.
         assert begun is None, data
         event("refused later")
+
+
+def _begun(request: h11.Request) -> Asked:
+    return Asked(request.method, request.target, request.http_version, tuple(request.headers), b"")
 
 
 def answered_well(served: Served) -> None:
