@@ -221,10 +221,9 @@ def agree(data: bytes, served: Served) -> None:
         assert reasons, (data, seen[both])
         event(f"looser: {reasons[0]}")
     elif len(expected) > both:
-        reasons = [
-            why for why, holds in STRICTER.items() for missed in expected[both:] if holds(data, missed)
-        ]
-        if refused:
+        rest = [*expected[both:], *([] if begun is None else [_begun(begun)])]
+        reasons = [why for why, holds in STRICTER.items() for missed in rest if holds(data, missed)]
+        if refused or theirs(data + b"\r\n\r\n")[2]:
             reasons.append("what follows it is refused, and takes it along")
         assert served.closed, data
         assert reasons, (data, expected[both:])
