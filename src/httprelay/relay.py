@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from httprelay.cycle import BODY_FOLLOWS
 from httprelay.errors import ClientGone, RelayError, UpstreamClosed
 from httprelay.events import WholeEvents
 from httprelay.headers import Headers, end_to_end, is_events
@@ -83,6 +84,7 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
             if not (reused and exchange.repeatable):
                 raise
             pool.give_back(target, connection, reusable=False)
+            connection = None
             connection = await pool.connect(target, timeouts.connect)
             await exchange.ask(connection, head)
         ended = await exchange.answer(on_response, on_cut, observer)
@@ -94,7 +96,8 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
         return ended
     finally:
         exchange.stop()
-        pool.give_back(target, connection, reusable=reusable)
+        if connection is not None:
+            pool.give_back(target, connection, reusable=reusable)
 
 
 class _Exchange:
@@ -148,7 +151,14 @@ class _Exchange:
                 events, last = WholeEvents(), on_cut
             if on_response is not None:
                 headers = on_response(answer.status, headers)
-            await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await self._send(
+                {
+                    "type": "http.response.start",
+                    "status": answer.status,
+                    "headers": headers,
+                    BODY_FOLLOWS: answer.done,
+                }
+            )
             if events is None:
                 ended = await self._body(observer)
             else:
@@ -162,7 +172,8 @@ class _Exchange:
         connection, answer, more = self._connection, self._connection.answer, True
         while more:
             try:
-                data = await connection.read(self._timeouts.idle)
+                here = answer.buffered or answer.done
+                data = connection.take() if here else await connection.read(self._timeouts.idle)
             except RelayError:
                 # Returning without an end makes the server cut the connection: the client sees that it broke.
                 return "client_gone" if self.client_gone else "upstream_error"
@@ -179,7 +190,8 @@ class _Exchange:
         connection, answer, more = self._connection, self._connection.answer, True
         while more:
             try:
-                data = await connection.read(self._timeouts.idle)
+                here = answer.buffered or answer.done
+                data = connection.take() if here else await connection.read(self._timeouts.idle)
             except RelayError as error:
                 if self.client_gone:
                     return "client_gone"

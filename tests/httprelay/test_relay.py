@@ -355,3 +355,33 @@ async def test_a_body_that_cannot_be_read_ends_the_request() -> None:
                 observer=seen,
             )
         await pool.aclose()
+
+
+async def test_a_place_in_the_pool_is_freed_once_where_a_repeated_request_finds_no_connection() -> None:
+    pool = Pool(limit=1)
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        server.close()
+        writer.close()
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def ignore(_message: Any) -> None:
+        return
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    target = Target("127.0.0.1", server.sockets[0].getsockname()[1])
+
+    async def ask() -> str:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        return await relay(scope, never, ignore, pool=pool, target=target, path=b"/", headers=[])
+
+    assert await ask() == "complete"
+    with pytest.raises(RelayError, match="cannot connect"):
+        await ask()
+    assert pool._places[target].in_use == 0
