@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
 from httprelay import Timeouts
-from shmastra_cloud import admin, studio, workspaces
+from shmastra_cloud import admin, spending, studio, workspaces
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
 from shmastra_cloud.identity import Sessions, Users, key_hash
@@ -127,9 +127,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     studio_parts = studio.StudioParts(
         bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
     )
-    pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
+    pages = _control(
+        identity_router, workspaces.router, workspaces.heal_router, studio.router, spending.router
+    )
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
+    pages.state.spending = spending.SpendingParts(spending.Days(pool), _no_budgets)
     ready = Readiness(
         {
             "database": partial(_database_answers, pool),
@@ -310,6 +313,10 @@ def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch) -> None:
 
 async def _key_owner(users: Users, key: str) -> UUID | None:
     return await users.owner_of_key(key_hash(key))
+
+
+async def _no_budgets(_user_id: UUID | None) -> list[spending.Budget]:
+    return []
 
 
 async def _is_ready(watch: Watch, user_id: UUID) -> bool:
