@@ -24,7 +24,7 @@ from httprelay import Pool as UpstreamPool
 from httprelay import Timeouts
 from shmastra_cloud import admin, studio, workspaces
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
+from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, chosen_models, providers_from_env
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
@@ -192,6 +192,7 @@ def _gateway(
         keys,
         usage,
         lambda user: activity.note(user, "a model call"),
+        models=chosen_models(os.environ, providers),
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
     )
 

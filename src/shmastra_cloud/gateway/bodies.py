@@ -106,7 +106,7 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
         raise RouteRefused("Background responses cannot be metered; ask for the answer itself.")
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
-    if route.chat and asked.get("stream") is True:
+    if route.asks_usage and asked.get("stream") is True:
         _ask_for_usage(body, asked)
 
 

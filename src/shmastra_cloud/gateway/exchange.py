@@ -42,6 +42,7 @@ class Exchange:
         self._first: float | None = None
         self._meter = Meter()
         self._edit: Edit | None = None
+        self._read_error: Callable[[bytes], None] | None = None
         self._textual = False
         self.status = 0
         self.model: str | None = None
@@ -54,6 +55,10 @@ class Exchange:
         self.model = self.model or body.model
         self.request_bytes = len(body.data)
         self.adds_usage = body.adds_usage
+
+    def reads_error(self, read: Callable[[bytes], None]) -> None:
+        """Have an error's body read by somebody, when it is whole."""
+        self._read_error = read
 
     def on_response(self, status: int, headers: Headers) -> Headers:
         """Choose how the answer is edited, and return the headers of it that a client may see.
@@ -69,7 +74,7 @@ class Exchange:
         kind = dict(headers).get(b"content-type", b"").lower()
         self._textual = kind.startswith(_TEXTUAL)
         if status >= 400:
-            self._edit = Redacted(self._provider.keys.all())
+            self._edit = Redacted(self._provider.keys.all(), self._read_error)
         elif self.adds_usage and kind.startswith(b"text/event-stream"):
             self._edit = WithoutUsage()
         if self._edit is not None:

@@ -5,9 +5,9 @@ import pytest
 from shmastra_cloud.gateway.errors import UpstreamUnusable
 from shmastra_cloud.gateway.exchange import Exchange
 from shmastra_cloud.gateway.providers import providers_from_env
-from shmastra_cloud.gateway.routes import match
+from shmastra_cloud.gateway.routes import match, route_table
 
-CHAT = match("openai", b"/v1", "POST", b"/v1/chat/completions").route
+CHAT = match(route_table("openai"), b"/v1", "POST", b"/v1/chat/completions").route
 
 
 async def test_a_failed_answer_costs_nothing_and_a_redirect_is_refused() -> None:
@@ -35,7 +35,9 @@ async def test_tokens_are_estimated_only_where_bytes_are_text(
     name: str, method: str, path: bytes, expected: tuple[int, int, bool]
 ) -> None:
     provider = providers_from_env({"OPENAI_API_KEY": "k", "COMPOSIO_API_KEY": "k"})[name]
-    exchange = Exchange(provider, uuid.uuid4(), "agent", match(name, provider.version, method, path).route)
+    exchange = Exchange(
+        provider, uuid.uuid4(), "agent", match(provider.routes, provider.version, method, path).route
+    )
     exchange.request_bytes = 100
     exchange.on_response(200, [(b"content-type", b"application/json")])
     exchange.chunk(b"x" * 1000)
