@@ -24,11 +24,19 @@ from httprelay import Pool as UpstreamPool
 from httprelay import Timeouts
 from shmastra_cloud import admin, studio, workspaces
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, chosen_models, providers_from_env
+from shmastra_cloud.gateway import (
+    BatchWriter,
+    Gateway,
+    KeyCache,
+    chosen_models,
+    further_names,
+    providers_from_env,
+)
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
@@ -106,6 +114,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
+    note = model_note(providers, chosen_models(os.environ, providers))
+    await announce(pool, "web", further_names(providers))
     gateway = _gateway(settings, providers, keys, usage, activity)
     parts = WorkspaceParts(
         store,
@@ -113,7 +123,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         resumer,
         activity,
         partial(_key_owner, users),
-        note=model_note(providers),
+        note=note,
     )
     relay = MastraRelay(
         settings=settings,
@@ -125,7 +135,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         pool=upstreams,
     )
     studio_parts = studio.StudioParts(
-        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
     )
     pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
     pages.state.context = WebContext(settings, pool, sessions)
@@ -163,6 +173,7 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     """
     providers = providers_from_env(os.environ)
     pool = await open_pool(dsn)
+    await announce(pool, "gateway", further_names(providers))
     notifications = Notifications(dsn, {}, lambda: None)
     keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
     notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -18,6 +19,7 @@ from shmastra_cloud.admin import PeerProtocol
 from shmastra_cloud.app import build, build_gateway
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.identity import Users
+from shmastra_cloud.provider_list import announced
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
@@ -178,7 +180,14 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     try:
         await check_master_key(pool, vault)
         users, store = Users(pool, vault), Workspaces(pool, vault)
-        reconciler = Reconciler(store, engine, users.virtual_key, settings.gateway_url, settings.template)
+        reconciler = Reconciler(
+            store,
+            engine,
+            users.virtual_key,
+            settings.gateway_url,
+            settings.template,
+            further_providers=partial(announced, pool),
+        )
         notifications = Notifications(dsn, {"sandbox": reconciler.wake}, reconciler.wake)
         work = asyncio.gather(notifications.run(), reconciler.run())
         with _signals(work.cancel), contextlib.suppress(asyncio.CancelledError):

@@ -17,7 +17,7 @@ It imports nothing of sandboxes, so that it can run alone, near the providers.
 """
 
 from shmastra_cloud.gateway.app import Gateway
-from shmastra_cloud.gateway.catalog import catalog, chosen_models
+from shmastra_cloud.gateway.catalog import catalog, chosen_models, tiers_from_env
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     GatewayError,
@@ -64,4 +64,5 @@ __all__ = [
     "further_names",
     "key_variables",
     "providers_from_env",
+    "tiers_from_env",
 ]

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypedDict
 
 from shmastra_cloud.gateway.errors import BadConfiguration
+from shmastra_cloud.gateway.providers import providers_from_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,18 @@ def chosen_models(environ: Mapping[str, str], providers: Mapping[str, Provider])
         if providers[found["provider"]].configured:
             chosen[tier] = value
     return chosen
+
+
+def tiers_from_env(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return which model serves each tier, the demo model aside; empty where no real one does.
+
+    Raises:
+        BadConfiguration: a setting is unusable; the message names it and never a key.
+
+    """
+    real = {name: value for name, value in environ.items() if name != "SHMASTRA_DEMO_SOCKET"}
+    providers = providers_from_env(real)
+    return catalog(providers, chosen_models(real, providers))["tiers"]
 
 
 def catalog(providers: Mapping[str, Provider], chosen: Mapping[str, str] | None = None) -> Catalog:

@@ -73,8 +73,9 @@ def test_time_outs_are_seconds_to_connect_to_the_first_byte_and_between_pieces()
         "openai=1/2/x",
         "openai=0/2/3",
         "openai=1/nan/3",
-    ]
-    + ["openai=1/2/1e9", "openai=1/-2/3"],
+        "openai=1/2/1e9",
+        "openai=1/-2/3",
+    ],
 )
 def test_other_time_outs_are_refused(value: str) -> None:
     with pytest.raises(BadConfiguration, match="SHMASTRA_PROVIDER_TIMEOUTS"):
