@@ -109,7 +109,7 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
     body.asked = asked_of(asked)
-    if route.chat and asked.get("stream") is True:
+    if route.asks_usage and asked.get("stream") is True:
         _ask_for_usage(body, asked)
 
 
