@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 INVALID_SECONDS = 300.0
 LIMITED_SECONDS = 30.0
 LONGEST_SECONDS = 300.0
+MOST_DOUBLINGS = 4
 _INVALID = frozenset(
     ("invalid_api_key", "authentication_error", "UNAUTHENTICATED", "API_KEY_INVALID", "account_deactivated")
 )
@@ -48,6 +49,7 @@ class KeyPool:
         self._turn = 0
         self._until = [float("-inf")] * len(keys)
         self._refusals = [0] * len(keys)
+        self._said = [0] * len(keys)
 
     def __repr__(self) -> str:
         return f"KeyPool({len(self._keys)} keys)"  # never the keys
@@ -80,7 +82,7 @@ class KeyPool:
     def works(self, taken: Taken) -> None:
         """Note that a key was good."""
         if self._refusals[taken.place] and self._until[taken.place] <= self._clock():
-            self._refusals[taken.place] = 0
+            self._refusals[taken.place] = self._said[taken.place] = 0
 
     def refused(self, taken: Taken, status: int, headers: Headers = ()) -> bool:
         """Let a key rest that was answered 401 or 429; return whether another one could be asked now.
@@ -88,20 +90,20 @@ class KeyPool:
         A refusal of a key that rests already, by a request sent before, makes nothing worse.
         """
         place, now = taken.place, self._clock()
+        limited = 0.0
         if self._until[place] <= now:
-            self._refusals[place] += 1
-            limited = LIMITED_SECONDS * 2 ** (self._refusals[place] - 1) * random.uniform(1, 1.1)  # noqa: S311
-            self._say(place, status)
-        else:
-            limited = 0.0
+            limited = LIMITED_SECONDS * 2 ** self._refusals[place] * random.uniform(1, 1.1)  # noqa: S311 -- jitter
+            self._refusals[place] = min(self._refusals[place] + 1, MOST_DOUBLINGS)
+        self._say(place, status)
         told = retry_after(headers)
         seconds = INVALID_SECONDS if status != 429 else min(told or limited, LONGEST_SECONDS)
         self._until[place] = max(self._until[place], now + seconds)
         return any(until <= now for until in self._until)
 
     def _say(self, place: int, status: int) -> None:
-        if self._refusals[place] > 1:  # said once, until it works again
+        if self._said[place] == status:  # said once, until it works again
             return
+        self._said[place] = status
         why = "has reached a limit" if status == 429 else "is not valid any more"
         level = logging.INFO if status == 429 else logging.WARNING
         log.log(level, "%s: key %d of %d %s (%d)", self._name, place + 1, len(self._keys), why, status)

@@ -28,7 +28,8 @@ class Route:
 
     ``prose`` says that the answer is text, so that tokens can be estimated from bytes where none are told,
     ``audio`` that speech is made or read, ``draws`` that pictures are made; ``asks_usage`` that a stream is
-    asked to tell its usage; ``harmless`` that asking twice costs and changes no more than asking once.
+    asked to tell its usage; ``harmless`` that asking twice costs and changes no more than asking once;
+    ``bare`` that a POST may have no body.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Route:
     owned: bool = False
     asks_usage: bool = False
     harmless: bool = False
+    bare: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +154,14 @@ def route_from(method: str, path: str) -> Route:
     pattern = b"/".join(
         rb"[^/]+" if part == "*" else re.escape(part.encode("ascii")) for part in path.split("/")
     )
-    return Route(method, re.compile(pattern), spends=method == "POST", prose=False, harmless=method == "GET")
+    return Route(
+        method,
+        re.compile(pattern),
+        spends=method == "POST",
+        prose=False,
+        harmless=method == "GET",
+        bare=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tests.shmastra_cloud.gateway.worlds import KEY, World, gateway
 
 BODY = b'{"model":"m","messages":[],"stream":true}'
 PIECE = b"data: " + b"x" * 16_000 + b"\n\n"
-SOME_SECONDS = 0.5
+SOME_SECONDS = 0.3
 MUCH = 32 * 1024 * 1024
 # The relay's and the server's high-water marks are 64 KB each; what else is allocated meanwhile is noise.
 GROWTH = 8 * 1024 * 1024

@@ -111,6 +111,27 @@ def test_an_invalid_key_is_told_of_once_by_its_place(caplog: pytest.LogCaptureFi
     ]
 
 
+def test_a_key_that_was_limited_and_is_then_invalid_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    pool = KeyPool(("sk-a", "sk-b"), name="openai", clock=Clock())
+    first = pool.take()
+    with caplog.at_level(logging.WARNING):
+        for status in (429, 429, 401, 401):
+            pool.refused(first, status)
+    assert [record.getMessage() for record in caplog.records] == [
+        "openai: key 1 of 2 is not valid any more (401)"
+    ]
+
+
+def test_a_key_may_be_refused_for_years() -> None:
+    clock = Clock()
+    pool = KeyPool(("a", "b"), clock=clock)
+    first = pool.take()
+    for _ in range(3000):
+        pool.refused(first, 429)
+        clock.now += 301
+    assert pool.resting() == 0
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
