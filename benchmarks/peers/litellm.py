@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def serve(here: Stage, provider: Provider) -> Iterator[Server]:
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
+        "LITELLM_MASTER_KEY": f"sk-{secrets.token_hex(24)}",
         "LITELLM_MODE": "PRODUCTION",
         "LITELLM_LOG": "ERROR",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
