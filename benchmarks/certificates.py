@@ -28,7 +28,9 @@ def make(folder: Path) -> Certificates:
     The keys are on P-256, as those of the providers are.
     """
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = _signed(_unsigned("Shmastra benchmarks", root_key, authority=True), "Shmastra benchmarks", root_key)
+    root = _signed(
+        _unsigned("Shmastra benchmarks", root_key, authority=True), "Shmastra benchmarks", root_key
+    )
     names = x509.SubjectAlternativeName(
         [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     )
@@ -78,9 +80,7 @@ def _signed(
     wanted: x509.CertificateBuilder, issuer: str, key: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
     known = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
-    return (
-        wanted.issuer_name(_name(issuer)).add_extension(known, critical=False).sign(key, hashes.SHA256())
-    )
+    return wanted.issuer_name(_name(issuer)).add_extension(known, critical=False).sign(key, hashes.SHA256())
 
 
 def _name(text: str) -> x509.Name:

@@ -35,7 +35,7 @@ request = function()
 end
 """
 _SETTLE_SECONDS = 1
-_OPEN_SECONDS = 180
+_OPEN_SECONDS = 90
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ def body(user: str = "", *, stream: bool = False) -> str:
     return json.dumps(asked | ({"stream": True} if stream else {}), separators=(",", ":"))
 
 
-def requests(
-    server: Server, folder: Path, *, connections: int, seconds: int, core: int = LOAD_CORE
-) -> Run:
+def requests(server: Server, folder: Path, *, connections: int, seconds: int, core: int = LOAD_CORE) -> Run:
     """Send requests as fast as they are answered."""
     return finished(begun(server, folder, connections=connections, seconds=seconds, core=core))
 
@@ -161,7 +159,7 @@ async def streams(server: Server, count: int, pace: int) -> AsyncIterator[list[R
     try:
         async with asyncio.timeout(_OPEN_SECONDS):
             for at in range(count):
-                readers.append(await opened(server, at, f"pace-{pace}-0-{server.name}{at}"))
+                readers.append(await opened(server, at, f"pace-{pace}-0-{server.name}{at}"))  # noqa: PERF401 -- some may be open when one fails
         yield readers
     finally:
         for reader in readers:
@@ -183,7 +181,7 @@ async def opened(server: Server, at: int, user: str) -> Reader:
 
 
 async def close_ms(server: Server, at: int, log: Path, seconds: float) -> float | None:
-    """Leave a stream and return how long the provider's connection stood after that; None: longer than asked."""
+    """Leave a stream; return how long the provider's connection stood then, None if longer than asked."""
     name = f"leave{server.name}{at}"
     reader = await opened(server, at, f"pace-5-0-{name}")
     size = log.stat().st_size
@@ -197,4 +195,3 @@ async def close_ms(server: Server, at: int, log: Path, seconds: float) -> float 
         if closed:
             return (float(closed[1]) - left) * 1000
     return None
-

@@ -1,4 +1,4 @@
-"""The machine under the benchmarks: its cores, the processes started on them, and what those use, from ``/proc``."""
+"""The machine: its cores, the processes started on them, and what those use, from ``/proc``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Started:
         return sum(_smaps_kb(pid, "Pss") for pid in tree(self.pid)) / 1024
 
     def descriptors(self) -> int:
-        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in tree(self.pid))
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in tree(self.pid))
 
 
 def prepare() -> None:
@@ -64,7 +64,7 @@ def prepare() -> None:
 
 
 @contextlib.contextmanager
-def started(
+def started(  # noqa: PLR0913 -- what Popen takes
     argv: list[str],
     log: Path,
     *,

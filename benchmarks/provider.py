@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.cloud import free_port
 
 from benchmarks.certificates import Certificates
-from benchmarks.machine import LOAD_CORE, Started, started
+from benchmarks.machine import LOAD_CORE, started
 from benchmarks.upstream import JSON
 
 REAL_KEY = "sk-benchmark-0123456789"
@@ -61,8 +61,11 @@ class Provider:
 
 
 @contextlib.contextmanager
-def quick(folder: Path, certificates: Certificates | None) -> Iterator[Provider]:
+def quick(stage: Path, certificates: Certificates | None, *, core: int = LOAD_CORE) -> Iterator[Provider]:
     """Serve JSON by an nginx, for Python is too slow a provider for nginx; only the real key is let in."""
+    folder = stage / f"quick-{core}"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711)
     port = free_port()
     own = "" if certificates is None else _lines(certificates)
     text = _QUICK.format(
@@ -74,7 +77,7 @@ def quick(folder: Path, certificates: Certificates | None) -> Iterator[Provider]
         certificate=own,
     )
     (folder / "quick.conf").write_text(text)
-    with _running(nginx_argv(folder, "quick"), folder / "quick.log", port):
+    with started(nginx_argv(folder, "quick"), folder / "quick.log", core=core, port=port):
         yield Provider(port, certificates, folder / "quick.log")
 
 
@@ -85,17 +88,13 @@ def paced(folder: Path, certificates: Certificates | None) -> Iterator[Provider]
     argv = [sys.executable, "-m", "benchmarks.upstream", str(port)]
     if certificates is not None:
         argv += [str(certificates.certificate), str(certificates.key)]
-    with _running(argv, folder / "paced.log", port):
+    with started(argv, folder / "paced.log", core=LOAD_CORE, port=port):
         yield Provider(port, certificates, folder / "paced.log")
 
 
 def nginx_argv(folder: Path, name: str) -> list[str]:
     found = shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx"
     return [found, "-c", str(folder / f"{name}.conf"), "-e", str(folder / f"{name}-error.log")]
-
-
-def _running(argv: list[str], log: Path, port: int) -> contextlib.AbstractContextManager[Started]:
-    return started(argv, log, core=LOAD_CORE, port=port)
 
 
 def _lines(certificates: Certificates) -> str:

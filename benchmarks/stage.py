@@ -80,7 +80,9 @@ def stage() -> Iterator[Stage]:
 
 
 @contextlib.contextmanager
-def gateway(here: Stage, provider: Provider, *, core: int = SERVER_CORE, name: str = NAME) -> Iterator[Server]:
+def gateway(
+    here: Stage, provider: Provider, *, core: int = SERVER_CORE, name: str = NAME
+) -> Iterator[Server]:
     """Run ``shmastra web --only gateway``, with everything that is on by default."""
     port = free_port()
     environ = {

@@ -1,9 +1,9 @@
 """A provider for the benchmarks, as cheap as Python can be: JSON at once, or events at a steady pace.
 
-``python -m benchmarks.upstream PORT [CERTIFICATE KEY]``. What it does stands in the field ``user`` of the body:
+``python -m benchmarks.upstream PORT [CERTIFICATE KEY]``. The field ``user`` of the body says what it does:
 
 ========================  ==============================================================================
-``pace-MS-COUNT-NAME``    with ``"stream":true``: an event every MS milliseconds, COUNT of them (0: without end)
+``pace-MS-COUNT-NAME``    with ``"stream":true``: an event every MS milliseconds, COUNT in all (0: no end)
 ``status-CODE``           an error with that status
 ``drop``                  closes the connection without an answer
 ``cut``                   closes the connection in the middle of an answer

@@ -1,6 +1,6 @@
 """LiteLLM's proxy, one worker, without its database: the keys are looked up by a custom authentication.
 
-Its own virtual keys need Postgres through Prisma, whose engine is downloaded from outside the package registries.
+Its own virtual keys need Postgres through Prisma, whose engine no package registry has.
 """
 
 from __future__ import annotations

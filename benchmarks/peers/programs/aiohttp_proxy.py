@@ -9,7 +9,16 @@ from pathlib import Path
 import uvloop
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
 
-_HOPS = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length"}
+_HOPS = {
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "host",
+    "content-length",
+}
 _ORIGIN = web.AppKey("origin", str)
 _KEYS = web.AppKey("keys", dict[str, str])
 _CLIENT = web.AppKey("client", ClientSession)

@@ -9,10 +9,12 @@ from pathlib import Path
 from fastapi import Request
 from litellm.proxy._types import UserAPIKeyAuth
 
-_USERS = {hashlib.sha256(key.encode()).digest(): key for key in Path(os.environ["KEYS_FILE"]).read_text().split()}
+_USERS = {
+    hashlib.sha256(key.encode()).digest(): key for key in Path(os.environ["KEYS_FILE"]).read_text().split()
+}
 
 
-async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:  # noqa: ARG001, RUF029 -- LiteLLM's
+async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:  # noqa: ARG001 -- LiteLLM's
     """Return whose key it is.
 
     Raises:
