@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.certificates import Certificates
@@ -26,7 +26,7 @@ from benchmarks.measures import (
     slow_streams,
     whole_requests,
 )
-from benchmarks.peers import FAST, SLOW, Serve, versions
+from benchmarks.peers import FAST, SLOW, nginx, versions
 from benchmarks.provider import Provider, paced, quick
 from benchmarks.results import figure, write
 from benchmarks.scaling import two_processes
@@ -43,106 +43,108 @@ TARGETS = {
 _OF_NGINX = {"rate": "requests per second as a part of nginx's", "cpu_event": "CPU per event beside nginx's"}
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Where and how much is measured."""
+
+    here: Stage
+    peers: set[str]
+    rounds: int
+    full: Amount
+    brief: Amount = BRIEF
+
+    @property
+    def names(self) -> list[str]:
+        """The servers in the order of the report."""
+        return [NAME, *(name for name in [*FAST, *SLOW] if name in self.peers)]
+
+
 def main() -> None:
     """Run them all and write ``benchmarks/results/gateway.*``."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--seconds", type=int, default=FULL.seconds)
-    asked.add_argument(
-        "--only", nargs="*", choices=[*FAST, *SLOW], help="these peers (all); nginx is always there"
-    )
+    asked.add_argument("--only", nargs="*", choices=[*FAST, *SLOW], help="these peers, and always nginx")
     options = asked.parse_args()
-    chosen = set(options.only if options.only is not None else [*FAST, *SLOW]) | {"nginx"}
-    full, brief = replace(FULL, seconds=options.seconds), BRIEF
+    peers = {nginx.NAME, *(options.only if options.only is not None else [*FAST, *SLOW])}
     prepare()
     rows: list[dict[str, Any]] = []
+    about = {"peers": versions(), "rounds": options.rounds, "seconds": options.seconds}
     with stage() as here:
+        plan = Plan(here, peers, options.rounds, replace(FULL, seconds=options.seconds))
         for upstream, certificates in (("plain", None), ("tls", here.certificates)):
             samples = Samples()
-            _plain_answers(samples, here, certificates, chosen, options.rounds, full, brief)
-            _streams(samples, here, certificates, chosen, options.rounds, full, brief)
-            rows += _figures(samples, upstream, [NAME, *(name for name in [*FAST, *SLOW] if name in chosen)])
+            _plain_answers(samples, plan, certificates)
+            _streams(samples, plan, certificates)
+            rows += _figures(samples, upstream, plan.names)
+            write("gateway", rows, about)  # what comes after this may fail
         rows += two_processes(here, options.seconds)
-    write("gateway", rows, {"peers": versions(), "rounds": options.rounds, "seconds": options.seconds})
+    write("gateway", rows, about)
 
 
-def _plain_answers(  # noqa: PLR0913, PLR0917 -- what is run, and how much of it
-    samples: Samples,
-    here: Stage,
-    certificates: Certificates | None,
-    chosen: set[str],
-    rounds: int,
-    full: Amount,
-    brief: Amount,
-) -> None:
-    with quick(here.folder, certificates) as provider:
+def _plain_answers(samples: Samples, plan: Plan, certificates: Certificates | None) -> None:
+    folder = plan.here.folder
+    with quick(folder, certificates) as provider:
         bare = direct(provider)
-        with _fast(samples, here, provider, chosen) as servers:
+        with _fast(samples, plan, provider) as servers:
             for server in servers:
-                _warm(server, here)
-            for _ in range(rounds):
+                _warm(server, plan)
+            for _ in range(plan.rounds):
                 for server in servers:
                     _say(server, "requests", provider)
-                    whole_requests(samples, server, full, here.folder)
-                    latency(samples, server, bare, full)
-        with contextlib.closing(_slow(samples, here, provider, chosen)) as slow:
+                    whole_requests(samples, server, plan.full, folder)
+                    latency(samples, server, bare, plan.full)
+        with contextlib.closing(_slow(samples, plan, provider)) as slow:
             for server in slow:
                 _say(server, "requests", provider)
-                _warm(server, here)
-                whole_requests(samples, server, brief, here.folder)
-                latency(samples, server, bare, brief)
+                _warm(server, plan)
+                whole_requests(samples, server, plan.brief, folder)
+                latency(samples, server, bare, plan.brief)
 
 
-def _streams(  # noqa: PLR0913, PLR0917 -- what is run, and how much of it
-    samples: Samples,
-    here: Stage,
-    certificates: Certificates | None,
-    chosen: set[str],
-    rounds: int,
-    full: Amount,
-    brief: Amount,
-) -> None:
-    with paced(here.folder, certificates) as provider:
-        with _fast(samples, here, provider, chosen) as servers:
+def _streams(samples: Samples, plan: Plan, certificates: Certificates | None) -> None:
+    with paced(plan.here.folder, certificates) as provider:
+        with _fast(samples, plan, provider) as servers:
             for server in servers:
-                _say(server, "memory of streams", provider)
-                slow_streams(samples, server, full)
-                leaving(samples, server, full, provider.log)
-            for _ in range(rounds):
+                _say(server, "open streams", provider)
+                slow_streams(samples, server, plan.full)
+                leaving(samples, server, plan.full, provider.log)
+            for _ in range(plan.rounds):
                 for server in servers:
                     _say(server, "events", provider)
-                    per_event(samples, server, full)
-        with contextlib.closing(_slow(samples, here, provider, chosen)) as slow:
+                    per_event(samples, server, plan.full)
+        with contextlib.closing(_slow(samples, plan, provider)) as slow:
             for server in slow:
                 _say(server, "streams", provider)
-                slow_streams(samples, server, brief)
-                leaving(samples, server, brief, provider.log)
-                per_event(samples, server, brief)
+                slow_streams(samples, server, plan.brief)
+                leaving(samples, server, plan.brief, provider.log)
+                per_event(samples, server, plan.brief)
 
 
 @contextlib.contextmanager
-def _fast(samples: Samples, here: Stage, provider: Provider, chosen: set[str]) -> Iterator[list[Server]]:
+def _fast(samples: Samples, plan: Plan, provider: Provider) -> Iterator[list[Server]]:
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(gateway(here, provider))]
+        servers = [stack.enter_context(gateway(plan.here, provider))]
         for name in FAST:
-            if name in chosen:
-                servers += _entered(stack, samples, name, FAST[name], here, provider)
+            if name in plan.peers:
+                servers += _entered(stack, samples, name, plan.here, provider)
         yield servers
 
 
-def _slow(samples: Samples, here: Stage, provider: Provider, chosen: set[str]) -> Generator[Server]:
+def _slow(samples: Samples, plan: Plan, provider: Provider) -> Generator[Server]:
     """Give one after the other, for each would disturb the next even when idle."""
     for name in SLOW:
         with contextlib.ExitStack() as stack:
-            if name in chosen:
-                yield from _entered(stack, samples, name, SLOW[name], here, provider)
+            if name in plan.peers:
+                yield from _entered(stack, samples, name, plan.here, provider)
 
 
-def _entered(  # noqa: PLR0913, PLR0917 -- what a peer is started with
-    stack: contextlib.ExitStack, samples: Samples, name: str, serve: Serve, here: Stage, provider: Provider
+def _entered(
+    stack: contextlib.ExitStack, samples: Samples, name: str, here: Stage, provider: Provider
 ) -> list[Server]:
+    """Start a peer; one that is not there is named with the reason in all its figures."""
     try:
-        return [stack.enter_context(serve(here, provider))]
+        return [stack.enter_context((FAST | SLOW)[name](here, provider))]
     except NotThereError as error:
         print(f"{name} is not there: {error}", file=sys.stderr, flush=True)
         for measure in MEASURES:
@@ -150,9 +152,9 @@ def _entered(  # noqa: PLR0913, PLR0917 -- what a peer is started with
         return []
 
 
-def _warm(server: Server, here: Stage) -> None:
+def _warm(server: Server, plan: Plan) -> None:
     """Have it know its keys, and its code be warm."""
-    requests(server, here.folder, connections=CONNECTIONS, seconds=2)
+    requests(server, plan.here.folder, connections=CONNECTIONS, seconds=2)
 
 
 def _figures(samples: Samples, upstream: str, names: list[str]) -> list[dict[str, Any]]:
@@ -162,7 +164,7 @@ def _figures(samples: Samples, upstream: str, names: list[str]) -> list[dict[str
             value, note = samples.median(name, measure), samples.notes.get((name, measure), "")
             if value is not None or note:
                 rows.append(_row(name, upstream, measure, what, value, unit, note))
-            theirs = samples.median("nginx", measure)
+            theirs = samples.median(nginx.NAME, measure)
             if measure in _OF_NGINX and value is not None and theirs:
                 ratio = value / theirs
                 rows.append(_row(name, upstream, f"{measure}_of_nginx", _OF_NGINX[measure], ratio, "x"))

@@ -1,4 +1,4 @@
-"""Puts figures from ``benchmarks/results/`` into ``docs/benchmarks.md``: ``python -m benchmarks.report [--print]``.
+"""Puts the figures of ``benchmarks/results/`` into ``docs/benchmarks.md``: ``python -m benchmarks.report``.
 
 A table stands there between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``; one whose results are not
 there stays as it is. Nothing else of the page is touched.
@@ -85,7 +85,7 @@ def plain(found: Found) -> str:
 
 
 def met(value: float, target: str) -> bool:
-    """Tell whether a value is as a target like ``<= 70`` or ``50-90`` says; a bare number is an upper bound."""
+    """Tell whether a value is as a target like ``<= 70`` or ``50-90`` says."""
     numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", target)]
     return value >= numbers[0] if target.startswith(">=") else value <= numbers[-1]
 
@@ -93,8 +93,8 @@ def met(value: float, target: str) -> bool:
 def _where(found: Found) -> str:
     machine = found["machine"]
     return (
-        f"Measured {found['at'][:16].replace('T', ' ')} UTC, {machine['cpus']} cores, {machine['processor']}, "
-        f"Linux {machine['kernel']}, Python {machine['python']}.\n"
+        f"Measured {found['at'][:16].replace('T', ' ')} UTC, {machine['cpus']} cores, {machine['processor']},"
+        f" Linux {machine['kernel']}, Python {machine['python']}.\n"
     )
 
 

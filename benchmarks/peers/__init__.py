@@ -13,11 +13,11 @@ from benchmarks.peers import litellm, nginx, plain_aiohttp, portkey
 from benchmarks.provider import Provider, nginx_argv
 from benchmarks.stage import Server, Stage
 
-Serve = Callable[[Stage, Provider], AbstractContextManager[Server]]
+_Serve = Callable[[Stage, Provider], AbstractContextManager[Server]]
 
 # Those of the gateway's order of magnitude are measured in turns with it, the others after it, more briefly.
-FAST: dict[str, Serve] = {nginx.NAME: nginx.serve, plain_aiohttp.NAME: plain_aiohttp.serve}
-SLOW: dict[str, Serve] = {portkey.NAME: portkey.serve, litellm.NAME: litellm.serve}
+FAST: dict[str, _Serve] = {nginx.NAME: nginx.serve, plain_aiohttp.NAME: plain_aiohttp.serve}
+SLOW: dict[str, _Serve] = {portkey.NAME: portkey.serve, litellm.NAME: litellm.serve}
 
 
 def versions() -> dict[str, str]:
@@ -34,4 +34,4 @@ def versions() -> dict[str, str]:
     }
 
 
-__all__ = ["FAST", "SLOW", "Serve", "versions"]
+__all__ = ["FAST", "SLOW", "nginx", "versions"]
