@@ -17,7 +17,7 @@ CORES = sorted(os.sched_getaffinity(0))
 # What is measured has one core to itself; load, provider and database share the other one.
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 FILES = 20_000
-_TICKS = os.sysconf("SC_CLK_TCK")
+TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 120
 
 
@@ -38,7 +38,7 @@ class Started:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time, user's and system's, that the whole tree has used."""
-        return sum(_ticks(pid) for pid in tree(self.pid)) / _TICKS
+        return sum(_ticks(pid) for pid in tree(self.pid)) / TICKS
 
     def rss_mb(self) -> float:
         return sum(_smaps_kb(pid, "Rss") for pid in tree(self.pid)) / 1024

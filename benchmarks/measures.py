@@ -135,7 +135,7 @@ def slow_streams(samples: Samples, server: Server, amount: Amount) -> None:
         asyncio.run(measured())
 
 
-def leaving(samples: Samples, server: Server, amount: Amount, log: Path) -> None:
+def leaving(samples: Samples, server: Server, amount: Amount, *, log: Path) -> None:
     """From a client's leaving until the provider's connection is closed."""
 
     async def measured() -> list[float]:

@@ -30,6 +30,8 @@ from shmastra_cloud.supervisor.privileges import SERVICE, account, wrapped
 KEYS = 10_000
 KEYS_IN_USE = 1000
 NAME = "shmastra"
+GATEWAY = [sys.executable, "-m", "shmastra_cloud", "web", "--only", "gateway"]
+PATH = "/api/gateway/openai/v1/chat/completions"
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,8 @@ def stage() -> Iterator[Stage]:
         yield Stage(folder, dsn, keys, make(folder))
 
 
-@contextlib.contextmanager
-def gateway(
-    here: Stage, provider: Provider, *, core: int = SERVER_CORE, name: str = NAME
-) -> Iterator[Server]:
-    """Run ``shmastra web --only gateway``, with everything that is on by default."""
-    port = free_port()
+def gateway_environ(here: Stage, provider: Provider, port: int, name: str = NAME) -> dict[str, str]:
+    """Return all that a gateway is told, which leaves everything on that is on by default."""
     environ = {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": here.dsn,
@@ -95,45 +93,24 @@ def gateway(
     }
     if provider.certificates is not None:
         environ["SSL_CERT_FILE"] = str(provider.certificates.authority)
-    argv = [sys.executable, "-m", "shmastra_cloud", "web", "--only", "gateway"]
+    return environ
+
+
+@contextlib.contextmanager
+def gateway(
+    here: Stage, provider: Provider, *, core: int = SERVER_CORE, name: str = NAME
+) -> Iterator[Server]:
+    """Run ``shmastra web --only gateway``."""
+    port = free_port()
+    environ = gateway_environ(here, provider, port, name)
     log = here.folder / f"{name}.log"
-    with started(argv, log, core=core, port=port, environ=environ) as process:
-        yield Server(name, port, process, here.in_use, path="/api/gateway/openai/v1/chat/completions")
+    with started(GATEWAY, log, core=core, port=port, environ=environ) as process:
+        yield Server(name, port, process, here.in_use, path=PATH)
 
 
 def direct(provider: Provider) -> Server:
     """Return the provider as if it were a server, to measure what the others add."""
     return Server("direct", provider.port, None, [REAL_KEY], tls=provider.trust)
-
-
-@dataclass(frozen=True)
-class Behind:
-    """What a gateway needs: a database that knows a key, and a provider."""
-
-    folder: Path
-    key: str
-    environ: dict[str, str]
-
-
-@contextlib.contextmanager
-def behind() -> Iterator[Behind]:
-    """Start what a gateway needs, and take it away again."""
-    folder = Path(tempfile.mkdtemp(prefix="shmastra-bench-", dir="/tmp"))
-    folder.chmod(0o711)
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        dsn = _database(folder, stack)
-        key = f"vk_{uuid.uuid4()}_{secrets.token_hex(24)}"
-        _store(dsn, [key])
-        provider = _quick(folder, stack)
-        environ = {
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": dsn,
-            "SHMASTRA_DATA": str(folder / "web"),
-            "OPENAI_API_KEY": REAL_KEY,
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{provider.port}/v1",
-        }
-        yield Behind(folder, key, environ)
 
 
 def _database(folder: Path, stack: contextlib.ExitStack) -> str:

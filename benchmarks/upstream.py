@@ -31,7 +31,6 @@ _USAGE = {"prompt_tokens": 12, "completion_tokens": 90, "total_tokens": 102}
 _CHOICE = {"index": 0, "message": {"role": "assistant", "content": "x" * 360}, "finish_reason": "stop"}
 _ANSWER = {"id": "chatcmpl-0123456789", "object": "chat.completion", "created": 1, "model": MODEL}
 _EVENT = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
-_DELTA = {"index": 0, "delta": {"content": " word"}, "finish_reason": None}
 
 
 def _compact(value: object) -> bytes:
@@ -51,7 +50,15 @@ def _with_length(status: bytes, body: bytes) -> bytes:
 JSON = _compact({**_ANSWER, "choices": [_CHOICE], "usage": _USAGE})
 ANSWER = _with_length(b"200 OK", JSON)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-CHUNK = _chunk(_compact({**_EVENT, "choices": [_DELTA]}))
+# The words differ, for LiteLLM ends a stream that brings the same one a hundred times.
+CHUNKS = [
+    _chunk(
+        _compact(
+            {**_EVENT, "choices": [{"index": 0, "delta": {"content": f" w{at:03}"}, "finish_reason": None}]}
+        )
+    )
+    for at in range(256)
+]
 LAST = _chunk(_compact({**_EVENT, "choices": [], "usage": _USAGE})) + _chunk(b"[DONE]") + b"0\r\n\r\n"
 _USER = re.compile(rb'"user"\s*:\s*"([^"]*)"')
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
@@ -109,7 +116,7 @@ class Provider(asyncio.Protocol):
     def _tick(self) -> None:
         """Send an event, or leave it out where the reader is behind."""
         if not self._full:
-            self._transport.write(CHUNK)
+            self._transport.write(CHUNKS[self._left & 255])
             self._left -= 1
         if self._left == 0:
             self._timer = None

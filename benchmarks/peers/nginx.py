@@ -9,7 +9,7 @@ from tests.support.cloud import free_port
 
 from benchmarks.machine import SERVER_CORE, started
 from benchmarks.provider import REAL_KEY, Provider, nginx_argv
-from benchmarks.stage import Server, Stage
+from benchmarks.stage import PATH, Server, Stage
 
 NAME = "nginx"
 _CONF = """
@@ -56,4 +56,4 @@ def serve(here: Stage, provider: Provider) -> Iterator[Server]:
     (here.folder / "nginx.conf").write_text(text)
     log = here.folder / "nginx.log"
     with started(nginx_argv(here.folder, "nginx"), log, core=SERVER_CORE, port=port) as process:
-        yield Server(NAME, port, process, here.in_use, path="/api/gateway/openai/v1/chat/completions")
+        yield Server(NAME, port, process, here.in_use, path=PATH)
