@@ -41,7 +41,7 @@ def main() -> None:
     options = asked.parse_args()
     found = {
         name: json.loads((FOLDER / f"{name}.json").read_text())
-        for name in ("gateway", "soak", "workspace", "sandboxd")
+        for name in ("gateway", "soak", "alone", "workspace", "sandboxd")
         if (FOLDER / f"{name}.json").exists()
     }
     tables = {name: (gateway if name == "gateway" else plain)(results) for name, results in found.items()}
@@ -94,7 +94,8 @@ def _where(found: Found) -> str:
     machine = found["machine"]
     return (
         f"Measured {found['at'][:16].replace('T', ' ')} UTC, {machine['cpus']} cores, {machine['processor']},"
-        f" Linux {machine['kernel']}, Python {machine['python']}.\n"
+        f" Linux {machine['kernel']}, Python {machine['python']};"
+        f" load average over 15 minutes {machine['load']} (the benchmark alone makes about 2).\n"
     )
 
 

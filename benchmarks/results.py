@@ -21,6 +21,7 @@ def write(name: str, rows: list[dict[str, Any]], more: Mapping[str, Any] | None 
         "processor": _processor(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "load": round(os.getloadavg()[2], 1),
     }
     found = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, **(more or {})}
     (FOLDER / f"{name}.json").write_text(json.dumps({**found, "figures": rows}, indent=1) + "\n")

@@ -8,7 +8,7 @@ from benchmarks.results import figure
 
 ABOUT = {
     "at": "2026-11-26T08:00:00+00:00",
-    "machine": {"cpus": 2, "processor": "Some CPU", "kernel": "6.1", "python": "3.11.2"},
+    "machine": {"cpus": 2, "processor": "Some CPU", "kernel": "6.1", "python": "3.11.2", "load": 2.1},
     "peers": {"nginx": "1.22.1", "litellm": "1.106.12"},
 }
 
