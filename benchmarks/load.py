@@ -76,13 +76,13 @@ def finished(wrk: subprocess.Popen[str]) -> Run:
     """Return what it saw.
 
     Raises:
-        SystemExit: wrk itself failed.
+        ConnectionError: there was nobody to ask.
     """
     said = wrk.communicate(timeout=300)[0]
     count = re.search(r"(\d+) requests in", said)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     if wrk.returncode or count is None or rate is None:
-        raise SystemExit(f"wrk failed: {said}")
+        raise ConnectionError(f"wrk failed: {said}")
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     failed = int(refused[1]) if refused else 0

@@ -75,7 +75,7 @@ class Samples:
             if server.name == NAME:
                 raise
             for measure in measures:
-                self.notes[server.name, measure] = f"failed: {error!r}"[:200]
+                self.notes[server.name, measure] = f"failed: {str(error) or type(error).__name__}"[:200]
 
 
 def whole_requests(samples: Samples, server: Server, amount: Amount, folder: Path) -> None:
@@ -142,7 +142,7 @@ def leaving(samples: Samples, server: Server, amount: Amount, *, log: Path) -> N
         closed: list[float] = []
         for at in range(amount.leaving):
             taken = await close_ms(server, at, log, CLOSE_SECONDS)
-            assert taken is not None, f"{len(closed)} were closed, the next one stayed for {CLOSE_SECONDS} s"
+            assert taken is not None, f"the provider's connection was still open after {CLOSE_SECONDS} s"
             closed.append(taken)
         return closed
 

@@ -22,6 +22,7 @@ _COLUMNS = {
     "cpu_request": "CPU us per request",
     "rate": "requests/s",
     "rate_of_nginx": "of nginx's",
+    "busy": "of its core",
     "added_p50": "added ms, p50",
     "added_p99": "added ms, p99",
     "cpu_event": "CPU us per event",
