@@ -29,6 +29,8 @@ from shmastra_cloud.gateway.errors import (
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
+from shmastra_cloud.gateway.own_prices import read_own_prices
+from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
@@ -44,6 +46,7 @@ __all__ = [
     "KeyPool",
     "KeysUnavailable",
     "NotConfigured",
+    "Prices",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
@@ -54,4 +57,5 @@ __all__ = [
     "UsageSink",
     "catalog",
     "providers_from_env",
+    "read_own_prices",
 ]
