@@ -105,13 +105,12 @@ def _usage(row: UsageRow) -> Mapping[str, Value]:
         "gen_ai.usage.input_tokens": row.input_tokens,
         "gen_ai.usage.output_tokens": row.output_tokens,
         "gen_ai.usage.cache_read.input_tokens": row.cached_tokens,
-        "gen_ai.usage.cache_creation.input_tokens": getattr(row, "cache_write_tokens", 0),
+        "gen_ai.usage.cache_creation.input_tokens": row.cache_write_tokens,
         "gen_ai.usage.reasoning.output_tokens": row.reasoning_tokens,
         "shmastra.estimated": row.estimated,
     }
-    cost = getattr(row, "cost_usd", None)
-    if cost is not None:
-        found["shmastra.cost_usd"] = float(cost)
+    if row.cost is not None:
+        found["shmastra.cost_usd"] = float(row.cost)
     return found
 
 

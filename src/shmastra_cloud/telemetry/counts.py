@@ -81,8 +81,8 @@ class Kind:
             self.cached += row.cached_tokens
             self.output += row.output_tokens
             self.reasoning += row.reasoning_tokens
-            self.cache_write += getattr(row, "cache_write_tokens", 0)
-            cost = getattr(row, "cost_usd", None)
+            self.cache_write += row.cache_write_tokens
+            cost = row.cost
             if cost is None:
                 self.unpriced += 1
             else:

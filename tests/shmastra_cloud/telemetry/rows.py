@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from shmastra_cloud.gateway import UsageRow
@@ -26,4 +27,6 @@ def row(**changes: Any) -> UsageRow:
         estimated=False,
         at=datetime.now(UTC),
         id=uuid.uuid4(),
+        cache_write_tokens=3,
+        cost=Decimal("0.00125"),
     )._replace(**changes)

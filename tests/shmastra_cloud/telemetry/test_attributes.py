@@ -52,7 +52,7 @@ def test_the_conventions_names_are_used() -> None:
         names.GEN_AI_USAGE_INPUT_TOKENS: 10,
         names.GEN_AI_USAGE_OUTPUT_TOKENS: 5,
         names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: 2,
-        names.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: 0,
+        names.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: 3,
         names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: 1,
         "server.address": "api.openai.com",
         "server.port": 443,
@@ -61,6 +61,7 @@ def test_the_conventions_names_are_used() -> None:
         "shmastra.purpose": "agent",
         "shmastra.ended": "complete",
         "shmastra.estimated": False,
+        "shmastra.cost_usd": 0.00125,
     }
 
 
@@ -101,6 +102,10 @@ def test_what_an_answer_says_of_itself_is_found_and_no_content(answer: bytes, to
 def test_a_client_that_leaves_is_no_failure(changes: dict[str, Any], wrong: str | None) -> None:
     assert failure(row(**changes)) == wrong
     assert attributes(row(**changes), None, None).get("error.type") == wrong
+
+
+def test_a_model_without_a_price_costs_nothing_known() -> None:
+    assert "shmastra.cost_usd" not in attributes(row(cost=None), None, None)
 
 
 def test_an_odd_model_costs_no_batch() -> None:

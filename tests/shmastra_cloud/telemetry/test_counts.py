@@ -11,7 +11,7 @@ def models(counts: Counts) -> set[str]:
 def test_calls_of_one_kind_are_added_up() -> None:
     counts = Counts()
     counts.record(row())
-    counts.record(row(status=201, estimated=True, ttfb_ms=None))
+    counts.record(row(status=201, estimated=True, ttfb_ms=None, cost=None))
     counts.record(row(ended="client_gone"))
     both = counts.calls[Call("openai", "gpt-5-mini", "agent", 2, "complete")]
     assert (both.calls, both.estimated, both.input, both.cached, both.output, both.reasoning) == (
@@ -22,6 +22,7 @@ def test_calls_of_one_kind_are_added_up() -> None:
         10,
         2,
     )
+    assert (both.cache_write, both.unpriced, both.cost_usd) == (6, 1, 0.00125)
     assert len(counts.calls) == 2
     assert sum(counts.first_byte["openai"].counts) == 2
     assert sum(counts.duration["openai"].counts) == 3

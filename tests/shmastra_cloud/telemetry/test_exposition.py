@@ -23,7 +23,9 @@ STATE = State(
 def text() -> str:
     counts = Counts()
     counts.record(row())
-    counts.record(row(model="gpt-5", purpose="healer", ended="cut", ttfb_ms=None, duration_ms=400_000))
+    counts.record(
+        row(model="gpt-5", purpose="healer", ended="cut", ttfb_ms=None, duration_ms=400_000, cost=None)
+    )
     counts.record(row(provider="anthropic", model=None, status=502, input_tokens=0, output_tokens=0))
     counts.refused("openai", InvalidKey("no"))
     counts.open = 5
@@ -47,7 +49,9 @@ def test_prometheus_own_parser_reads_what_was_counted(text: str) -> None:
         "shmastra_gateway_calls_total ended=complete provider=anthropic purpose=agent status=5xx": 1,
         "shmastra_gateway_tokens_total kind=input model=gpt-5-mini provider=openai": 10,
         "shmastra_gateway_tokens_total kind=reasoning model=gpt-5 provider=openai": 1,
-        "shmastra_gateway_calls_unpriced_total provider=openai": 2,
+        "shmastra_gateway_calls_unpriced_total provider=openai": 1,
+        "shmastra_gateway_cost_usd_total model=gpt-5-mini provider=openai purpose=agent": 0.00125,
+        "shmastra_gateway_tokens_total kind=cache_write model=gpt-5-mini provider=openai": 3,
         "shmastra_gateway_calls_unpriced_total provider=anthropic": 0,
         "shmastra_gateway_refused_total provider=openai reason=invalid_api_key status=401": 1,
         "shmastra_gateway_first_byte_seconds_bucket le=0.025 provider=openai": 1,
