@@ -40,6 +40,7 @@ from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -93,7 +94,9 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     providers = providers_from_env(os.environ)
     note = model_note(providers, chosen_models(os.environ, providers))
     await announce(pool, "web", further_names(providers))
-    gateway = make_gateway(settings, providers, keys, usage, activity)
+    telemetry = Telemetry(settings, os.environ, providers)
+    gateway = make_gateway(settings, providers, keys, usage, activity, telemetry)
+    watched = Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=True))
     parts = WorkspaceParts(
         store,
         watch,
@@ -131,16 +134,17 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready)
-    public = Dispatch({GATEWAY: gateway, MASTRA: relay}, rest)
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, telemetry.metrics(watched))
+    served = telemetry.around(gateway)
+    public = Dispatch({GATEWAY: served, MASTRA: relay}, rest)
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
-            "sandbox": Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "sandbox": Dispatch({GATEWAY: served}, SmallBodies(healing)),
             "admin": commands,
         },
         background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+        closing=[pool.close, usage.aclose, telemetry.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
         protocols={"admin": admin.PeerProtocol},
     )
 

@@ -26,6 +26,7 @@ from shmastra_cloud.probes import Probes, nothing
 from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost
+from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_process import GATEWAY, Cloud, Dispatch
 
 if TYPE_CHECKING:
@@ -50,22 +51,25 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
     usage = BatchWriter(partial(write_usage, pool))
     activity = Activity(Awake(pool), settings.idle_seconds)
-    gateway = make_gateway(settings, providers, keys, usage, activity)
-    probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}))
-    public = Dispatch({GATEWAY: gateway}, probes)
+    telemetry = Telemetry(settings, os.environ, providers)
+    gateway = make_gateway(settings, providers, keys, usage, activity, telemetry)
+    metrics = telemetry.metrics(Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=False)))
+    probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}), metrics)
+    public = Dispatch({GATEWAY: telemetry.around(gateway)}, probes)
     return Cloud(
         apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
         background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose],
+        closing=[pool.close, usage.aclose, telemetry.aclose, gateway.aclose],
     )
 
 
-def make_gateway(
+def make_gateway(  # noqa: PLR0913, PLR0917 -- the gateway joins this many parts
     settings: Settings,
     providers: Mapping[str, Provider],
     keys: KeyCache,
     usage: BatchWriter,
     activity: Activity,
+    telemetry: Telemetry,
 ) -> Gateway:
     """Return the gateway, which counts a call as activity of the key's owner.
 
@@ -75,11 +79,12 @@ def make_gateway(
     return Gateway(
         providers,
         keys,
-        usage,
+        telemetry.sink(usage),
         lambda user: activity.note(user, "a model call"),
         models=chosen_models(os.environ, providers),
         prices=Prices(read_own_prices(settings.prices)),
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+        refused=telemetry.refused,
     )
 
 

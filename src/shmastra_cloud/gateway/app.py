@@ -71,6 +71,7 @@ class Gateway:
 
     ``models`` are those that an admin chose for the tiers; ``timeouts`` hold where a provider has none of
     its own.
+    ``refused`` is told of each request that is not sent on, by its provider's name, and why.
     """
 
     def __init__(  # noqa: PLR0913 -- it joins this many parts
@@ -85,12 +86,19 @@ class Gateway:
         body_seconds: float = 60.0,
         pool: Pool | None = None,
         prices: Prices | None = None,
+        refused: Callable[[str | None, GatewayError], None] | None = None,
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._models = models or {}
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
         self._pool = pool or Pool()
         self._prices = prices or Prices()
+        self._refused = refused
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many connections to providers are in use, and idle."""
+        return self._pool.counts()
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -115,6 +123,8 @@ class Gateway:
             else:
                 raise UnknownProvider("There is no such provider here.")
         except GatewayError as error:
+            if self._refused is not None:
+                self._refused(None if provider is None else provider.name, error)
             await refuse(send, error, "plain" if provider is None else provider.style)
 
     async def _catalog(self, scope: Scope, send: Send) -> None:
