@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shmastra_cloud.gateway.asked import NOTHING_SPECIAL, Asked, asked_of
 from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused, TooLarge
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Body:
     gone: bool = False
     model: str | None = None
     adds_usage: bool = False
+    asked: Asked = NOTHING_SPECIAL
 
 
 async def read_body(receive: Receive, seconds: float, limit: int = MAX_READ_BYTES) -> Body:
@@ -91,6 +93,8 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
         found = _FORM_MODEL.search(body.data[:_PEEK_BYTES]) or _FORM_MODEL.search(body.data[-_PEEK_BYTES:])
         body.model = _storable(found[1].decode("utf-8", "replace")) if found else None
         return
+    if route.bare and body.whole and not body.data:
+        return
     if not body.whole:
         raise TooLarge("A JSON body may hold 8 MB at most.")
     try:
@@ -106,7 +110,8 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
         raise RouteRefused("Background responses cannot be metered; ask for the answer itself.")
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
-    if route.chat and asked.get("stream") is True:
+    body.asked = asked_of(asked)
+    if route.asks_usage and asked.get("stream") is True:
         _ask_for_usage(body, asked)
 
 
