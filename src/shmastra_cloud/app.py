@@ -33,6 +33,7 @@ from shmastra_cloud.gateway import (
 from shmastra_cloud.gateway_app import database_answers, make_gateway
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
+from shmastra_cloud.known_keys import KnownKeys
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import Probes
@@ -85,7 +86,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    known = KnownKeys(pool, lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
     notifications.subscribe(
         {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
         partial(_forget_all, sessions, keys, watch),
@@ -143,7 +145,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "sandbox": Dispatch({GATEWAY: served}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[notifications.run(), usage.run(), activity.run()],
+        background=[notifications.run(), known.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, telemetry.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
         protocols={"admin": admin.PeerProtocol},
     )

@@ -21,6 +21,7 @@ from shmastra_cloud.gateway import (
     providers_from_env,
     read_own_prices,
 )
+from shmastra_cloud.known_keys import KnownKeys
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.probes import Probes, nothing
 from shmastra_cloud.provider_list import announce
@@ -47,7 +48,8 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     pool = await open_pool(dsn)
     await announce(pool, "gateway", further_names(providers))
     notifications = Notifications(dsn, {}, lambda: None)
-    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    known = KnownKeys(pool, lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
     notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
     usage = BatchWriter(partial(write_usage, pool))
     activity = Activity(Awake(pool), settings.idle_seconds)
@@ -58,7 +60,7 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     public = Dispatch({GATEWAY: telemetry.around(gateway)}, probes)
     return Cloud(
         apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
-        background=[notifications.run(), usage.run(), activity.run()],
+        background=[notifications.run(), known.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, telemetry.aclose, gateway.aclose],
     )
 
