@@ -142,7 +142,11 @@ async def test_a_handshake_that_is_refused_ends_its_connection(head: bytes, stat
     assert [scope["path"] for scope in app.scopes] == (["/ws/no"] if status == 429 else [])
 
 
-@pytest.mark.parametrize("extra", [PLAIN, HEAD + b"\r\n", frame(Opcode.TEXT, b"early"), b"\r\n"])
+@pytest.mark.parametrize(
+    "extra",
+    [PLAIN, HEAD + b"\r\n", frame(Opcode.TEXT, b"early"), b"\r\n"],
+    ids=["request", "head", "frame", "line"],
+)
 async def test_what_comes_with_a_handshake_is_never_a_request(extra: bytes) -> None:
     app = App()
     async with serving(app, Sockets) as port:
@@ -152,7 +156,9 @@ async def test_what_comes_with_a_handshake_is_never_a_request(extra: bytes) -> N
     assert app.scopes == []
 
 
-@pytest.mark.parametrize("extra", [PLAIN, HEAD + b"\r\n", frame(Opcode.TEXT, b"early")])
+@pytest.mark.parametrize(
+    "extra", [PLAIN, HEAD + b"\r\n", frame(Opcode.TEXT, b"early")], ids=["request", "head", "frame"]
+)
 async def test_what_comes_before_the_answer_to_a_handshake_is_never_a_request(extra: bytes) -> None:
     app = App()
     app.accept.clear()
