@@ -27,20 +27,23 @@ from shmastra_cloud.gateway.errors import (
     InvalidKey,
     NotConfigured,
     RefusedRequest,
+    UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.exchange import Exchange
 from shmastra_cloud.gateway.formats import error_body
-from shmastra_cloud.gateway.routes import Matched, match
+from shmastra_cloud.gateway.realtime import Realtime, Wanted, as_http
+from shmastra_cloud.gateway.routes import SOCKET, Matched, match
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
     from uuid import UUID
 
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.formats import Format
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
+    from shmastra_cloud.gateway.permits import Gate
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.usage import UsageSink
 
@@ -63,7 +66,10 @@ class _Asked(NamedTuple):
 
 
 class Gateway:
-    """Answers everything under ``/api/gateway/``; :meth:`aclose` lets go of its connections."""
+    """Answers everything under ``/api/gateway/``; :meth:`aclose` lets go of its connections.
+
+    ``gate`` is asked before a WebSocket opens; pages of ``origins`` may open one, and of no other.
+    """
 
     def __init__(  # noqa: PLR0913 -- it joins this many parts
         self,
@@ -75,10 +81,13 @@ class Gateway:
         timeouts: Timeouts | None = None,
         body_seconds: float = 60.0,
         pool: Pool | None = None,
+        gate: Gate | None = None,
+        origins: Collection[str] = (),
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
         self._pool = pool or Pool()
+        self._sockets = Realtime(keys, usage, activity, timeouts=self._timeouts, gate=gate, origins=origins)
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -87,23 +96,48 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+            await self._socket(scope, receive, send)
         if scope["type"] != "http":
             return
-        path = scope.get("raw_path") or quote(scope["path"]).encode()
-        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
-        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        path, provider, rest = self._place(scope)
         try:
             if not safe_path(path):
                 raise RefusedRequest("The path can be read in two ways.")
             if provider is not None:
-                await self._relay(scope, receive, send, await self._let_in(scope, provider, b"/" + rest))
+                await self._relay(scope, receive, send, await self._let_in(scope, provider, rest))
             elif path == PREFIX + b"catalog":
                 await self._catalog(scope, send)
             else:
-                await _answer(send, 404, "plain", "unknown_provider", "There is no such provider here.")
+                raise UnknownProvider("There is no such provider here.")
         except GatewayError as error:
             await _refuse(send, error, "plain" if provider is None else provider.style)
+
+    def _place(self, scope: Scope) -> tuple[bytes, Provider | None, bytes]:
+        """Return the path as it came over the wire, and of which provider which part of it is asked."""
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
+        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        return path, provider, b"/" + rest
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a WebSocket: with one, or as any other request where it may not be."""
+        path, provider, rest = self._place(scope)
+        style: Format = "plain" if provider is None else provider.style
+        await receive()  # that it was asked for, which we know
+        try:
+            if not safe_path(path):
+                raise RefusedRequest("The path can be read in two ways.")
+            if provider is None:
+                raise UnknownProvider("There is no such provider here.")
+            self._sockets.check_origin(scope["headers"])
+            asked = await self._let_in({**scope, "method": SOCKET}, provider, rest)
+            await self._sockets.relay(scope, receive, send, Wanted(*asked))
+        except ClientGone:
+            return
+        except RelayError as error:
+            await _refuse(as_http(send), _failure("" if provider is None else provider.name, error), style)
+        except GatewayError as error:
+            await _refuse(as_http(send), error, style)
 
     async def _catalog(self, scope: Scope, send: Send) -> None:
         await self._owner(presented(scope["headers"], scope["query_string"]))

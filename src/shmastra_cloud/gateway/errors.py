@@ -41,6 +41,13 @@ class RouteRefused(GatewayError):
     code = "route_not_allowed"
 
 
+class UnknownProvider(GatewayError):
+    """No provider has the name that stands in the path."""
+
+    status = 404
+    code = "unknown_provider"
+
+
 class NotConfigured(GatewayError):
     """The provider has no real key here."""
 
@@ -68,3 +75,17 @@ class UpstreamLate(UpstreamUnusable):
 
     status = 504
     code = "upstream_timeout"
+
+
+class TooManySockets(GatewayError):
+    """This process carries as many WebSockets as it may."""
+
+    status = 429
+    code = "too_many_connections"
+
+
+class Idle(GatewayError):
+    """Neither side of a WebSocket has said anything for too long."""
+
+    status = 504
+    code = "idle_timeout"

@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 from shmastra_cloud.gateway.errors import RouteRefused
 
+# How a request is called that is to become a WebSocket: as no method can be.
+SOCKET = "GET (WebSocket)"
 _MODEL = rb"(?P<model>[A-Za-z0-9][A-Za-z0-9._:@~-]*)"
 _SLUG = rb"[A-Za-z0-9_-]+"
 
@@ -58,6 +60,8 @@ _ROUTES = {
         ("POST", b"/embeddings"),
         ("POST", b"/images/generations"),
         ("POST", b"/audio/(?:speech|transcriptions|translations)"),
+        # Not /realtime/client_secrets: such a secret would be used around the gateway.
+        (SOCKET, b"/realtime"),
         *_OPENAI_MODELS,
     ),
     "anthropic": _routes(("POST", b"/messages"), ("POST", b"/messages/count_tokens"), *_OPENAI_MODELS),

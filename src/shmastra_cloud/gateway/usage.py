@@ -21,10 +21,11 @@ MAX_RETRY_SECONDS = 5.0
 
 
 class UsageRow(NamedTuple):
-    """One relayed request.
+    """One relayed request, or one response of a realtime connection.
 
-    ``input_tokens`` includes ``cached_tokens``, ``output_tokens`` includes ``reasoning_tokens``; ``id`` lets
-    a write that is repeated after a lost answer be told from a second request.
+    ``input_tokens`` includes ``cached_tokens``, ``output_tokens`` includes ``reasoning_tokens``; of each, the
+    audio tokens are a part, which has a price of its own. ``id`` lets a write that is repeated after a lost
+    answer be told from a second request.
     """
 
     user_id: UUID
@@ -42,6 +43,9 @@ class UsageRow(NamedTuple):
     estimated: bool
     at: datetime
     id: UUID
+    input_audio_tokens: int = 0
+    cached_audio_tokens: int = 0
+    output_audio_tokens: int = 0
 
 
 class UsageSink(Protocol):
