@@ -32,7 +32,7 @@ from shmastra_cloud.model_note import model_note
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.web_context import WebContext
+from shmastra_cloud.web_context import WebContext, origin_of
 from shmastra_cloud.workspaces import (
     Access,
     Activity,
@@ -193,6 +193,7 @@ def _gateway(
         usage,
         lambda user: activity.note(user, "a model call"),
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+        origins={origin_of(settings.public_url), origin_of(settings.gateway_url)},
     )
 
 
@@ -242,6 +243,8 @@ class _Dispatch:
         self._prefixes, self._rest = prefixes, rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # the server lets these through for the gateway only
+            return await self._prefixes[GATEWAY](scope, receive, send)
         if scope["type"] == "http":
             raw = scope["raw_path"].decode("latin-1")
             for prefix, app in self._prefixes.items():

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from httprelay import BoundedHttpProtocol
+from httprelay.websocket_server import SocketHttpProtocol
 from shmastra_cloud.admin import PeerProtocol
-from shmastra_cloud.app import build, build_gateway
+from shmastra_cloud.app import GATEWAY, build, build_gateway
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.identity import Users
 from shmastra_cloud.secrets_at_rest import load_vault
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5
+
+
+class WebProtocol(SocketHttpProtocol):
+    """What browsers and sandboxes speak: HTTP, and with the gateway WebSocket."""
+
+    sockets = (GATEWAY.encode(),)
 
 
 class _Server(uvicorn.Server):
@@ -144,7 +150,7 @@ def _server(app: Any, name: str) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http=PeerProtocol if name == "admin" else BoundedHttpProtocol,
+            http=PeerProtocol if name == "admin" else WebProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -6,6 +6,9 @@ GatewayError
 │   └── TooLarge       413: the body is too large to be read
 ├── InvalidKey         401: no virtual key, an unknown one, or two different ones
 ├── RouteRefused       403: the route is not safe to share behind one real key
+├── UnknownProvider    404: no provider has that name
+├── TooManySockets     429: this process carries as many WebSockets as it may
+├── Idle               neither side of a WebSocket has said anything for too long
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -19,24 +22,30 @@ from shmastra_cloud.gateway.catalog import catalog
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     GatewayError,
+    Idle,
     InvalidKey,
     KeysUnavailable,
     NotConfigured,
     RefusedRequest,
     RouteRefused,
     TooLarge,
+    TooManySockets,
+    UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
+from shmastra_cloud.gateway.permits import Gate, OpenGate, Permit
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
 __all__ = [
     "BadConfiguration",
     "BatchWriter",
+    "Gate",
     "Gateway",
     "GatewayError",
+    "Idle",
     "InvalidKey",
     "KeyCache",
     "KeyLookup",
@@ -44,10 +53,14 @@ __all__ = [
     "KeyPool",
     "KeysUnavailable",
     "NotConfigured",
+    "OpenGate",
+    "Permit",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
     "TooLarge",
+    "TooManySockets",
+    "UnknownProvider",
     "UpstreamLate",
     "UpstreamUnusable",
     "UsageRow",

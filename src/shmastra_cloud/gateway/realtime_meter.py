@@ -20,7 +20,7 @@ _TOLD = ("response.created", "response.done", _TRANSCRIBED, *_SESSION)
 _TELLS = re.compile("|".join(f'"{re.escape(kind)}"' for kind in _TOLD))
 _DELTA = re.compile(r'"type"\s*:\s*"(response\.[a-z_.]+\.delta)"')
 _RESPONSE = re.compile(r'"response_id"\s*:\s*"([^"\\]{1,128})"')
-_EVENT_OVERHEAD = 220
+_PIECE = '"delta"'
 _CHARACTERS_PER_TOKEN = 4
 # Audio that is spoken costs a token per 50 ms, audio that is heard one per 100 ms (OpenAI, "Managing costs").
 _SPOKEN, _HEARD = 20, 10
@@ -125,7 +125,7 @@ class RealtimeMeter:
         running = self._run(found[1])
         if running.first is None:
             running.first = self._clock()
-        size = max(1, len(text) - _EVENT_OVERHEAD)
+        size = _size_of_delta(text)
         if kind in ("response.output_audio.delta", "response.audio.delta"):
             running.audio += size * 3 / 4 / self._rates["output"] * _SPOKEN
         else:
@@ -158,6 +158,13 @@ class RealtimeMeter:
         )
         name = transcription.get("model")
         self._transcriber = name[:200] if isinstance(name, str) else None
+
+
+def _size_of_delta(text: str) -> int:
+    """Return about how long an event's piece is; it is not worth parsing."""
+    begin = text.find(_PIECE) + len(_PIECE)
+    end = text.find('",', begin + 2)
+    return max(1, (end if end > 0 else len(text)) - begin - 3)
 
 
 def _parsed(text: str) -> dict[str, Any]:

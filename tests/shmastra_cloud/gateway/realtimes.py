@@ -76,10 +76,10 @@ class World:
         return openai.AsyncOpenAI(api_key=KEY, base_url=self.base, **options)
 
     async def dial(
-        self, query: str = "?model=gpt-realtime", path: str = "/realtime", **options: Any
+        self, query: str = "?model=gpt-realtime", path: str = "/openai/v1/realtime", **options: Any
     ) -> ClientConnection:
         headers = options.pop("headers", {"Authorization": f"Bearer {KEY}"})
-        url = self.base.replace("http", "ws", 1) + path + query
+        url = f"ws://127.0.0.1:{self.port}/api/gateway{path}{query}"
         return await connect(url, additional_headers=headers, proxy=None, max_size=None, **options)
 
     async def row(self, count: int = 1) -> UsageRow:
