@@ -35,7 +35,9 @@ from shmastra_cloud.gateway.errors import (
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
+from shmastra_cloud.gateway.own_prices import read_own_prices
 from shmastra_cloud.gateway.permits import Gate, OpenGate, Permit
+from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
@@ -55,6 +57,7 @@ __all__ = [
     "NotConfigured",
     "OpenGate",
     "Permit",
+    "Prices",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
@@ -67,4 +70,5 @@ __all__ = [
     "UsageSink",
     "catalog",
     "providers_from_env",
+    "read_own_prices",
 ]

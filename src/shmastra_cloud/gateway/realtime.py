@@ -14,7 +14,7 @@ from shmastra_cloud.gateway.errors import RouteRefused, TooManySockets, Upstream
 from shmastra_cloud.gateway.formats import error_body
 from shmastra_cloud.gateway.permits import OpenGate
 from shmastra_cloud.gateway.realtime_events import model_of, offered
-from shmastra_cloud.gateway.realtime_session import Account, Session
+from shmastra_cloud.gateway.realtime_session import Account, Payer, Session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
     from shmastra_cloud.gateway.permits import Gate
+    from shmastra_cloud.gateway.prices import Prices
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.routes import Matched
     from shmastra_cloud.gateway.usage import UsageSink
@@ -61,12 +62,14 @@ class Realtime:
         usage: UsageSink,
         activity: Callable[[UUID], None],
         *,
+        prices: Prices,
         timeouts: Timeouts,
         gate: Gate | None = None,
         origins: Collection[str] = (),
         sockets: Sockets | None = None,
     ) -> None:
         self._keys, self._usage, self._activity, self._timeouts = keys, usage, activity, timeouts
+        self._prices = prices
         self._gate, self._sockets = gate or OpenGate(), sockets or Sockets()
         self._origins = frozenset(origin.encode() for origin in origins)
         self._open = 0
@@ -92,7 +95,8 @@ class Realtime:
         if self._open >= MAX_SOCKETS:
             raise TooManySockets("Too many realtime connections are open here; try again later.")
         self._open += 1
-        account = Account(wanted.provider, wanted.owner, wanted.key.purpose, model, self._gate, self._usage)
+        payer = Payer(wanted.owner, wanted.provider.name, wanted.key.purpose)
+        account = Account(payer, model, self._gate, self._prices, self._usage)
         try:
             await account.admit(model)
             upstream = await self._dial(scope, receive, wanted, model, names, account)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shmastra_cloud.gateway.meter import MAX_TOKENS, Tokens
+from shmastra_cloud.gateway.tokens import NOTHING, Tokens, read_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ _TOLD = ("response.created", "response.done", _TRANSCRIBED, *_SESSION)
 _TELLS = re.compile("|".join(f'"{re.escape(kind)}"' for kind in _TOLD))
 _DELTA = re.compile(r'"type"\s*:\s*"(response\.[a-z_.]+\.delta)"')
 _RESPONSE = re.compile(r'"response_id"\s*:\s*"([^"\\]{1,128})"')
+_SOME_TRANSCRIBER = "transcription"  # of no known name, so of no known price
 _PIECE = '"delta"'
 _CHARACTERS_PER_TOKEN = 4
 # Audio that is spoken costs a token per 50 ms, audio that is heard one per 100 ms (OpenAI, "Managing costs").
@@ -30,15 +31,12 @@ _MOST_RUNNING = 64
 
 
 class Used(NamedTuple):
-    """One response or transcription: its tokens, how many of them are audio, its model where it is another.
+    """One response or transcription: its tokens, and its model where it is not the connection's.
 
     ``first_ms`` is the time to its first piece, ``duration_ms`` until it was done.
     """
 
     tokens: Tokens
-    input_audio: int = 0
-    cached_audio: int = 0
-    output_audio: int = 0
     model: str | None = None
     first_ms: int | None = None
     duration_ms: int = 0
@@ -97,7 +95,8 @@ class RealtimeMeter:
 
     def _told(self, kind: str, event: dict[str, Any]) -> Used | None:
         if kind == _TRANSCRIBED:
-            return _transcribed(_inner(event, "usage"), self._transcriber)
+            usage = _inner(event, "usage")
+            return Used(_counted(usage), self._transcriber or _SOME_TRANSCRIBER) if usage else None
         if kind in _SESSION:
             self._session(_inner(event, "session"))
             return None
@@ -109,7 +108,7 @@ class RealtimeMeter:
         running = self._running.pop(name, None) or _Running(self._clock())
         used = self._estimate(running)
         if isinstance(response.get("usage"), dict):
-            used = _counted(response["usage"])._replace(first_ms=used.first_ms, duration_ms=used.duration_ms)
+            used = used._replace(tokens=_counted(response["usage"]))
         self._context, self._said, self._heard = used.tokens.input + used.tokens.output, 0, 0
         return used
 
@@ -135,17 +134,15 @@ class RealtimeMeter:
         heard = math.ceil(self._heard * 3 / 4 / self._rates["input"] * _HEARD)
         spoken = math.ceil(running.audio)
         first = None if running.first is None else round((running.first - running.began) * 1000)
-        return Used(
-            Tokens(
-                input=self._context + self._said // _CHARACTERS_PER_TOKEN + heard,
-                output=spoken + math.ceil(running.text),
-                estimated=True,
-            ),
-            input_audio=heard,
-            output_audio=spoken,
-            first_ms=first,
-            duration_ms=round((self._clock() - running.began) * 1000),
+        audio = {"input_audio_tokens": heard, "output_audio_tokens": spoken}
+        more = {name: count for name, count in audio.items() if count}
+        tokens = Tokens(
+            input=self._context + self._said // _CHARACTERS_PER_TOKEN + heard,
+            output=spoken + math.ceil(running.text),
+            estimated=True,
+            more=more or NOTHING,
         )
+        return Used(tokens, None, first, round((self._clock() - running.began) * 1000))
 
     def _session(self, session: dict[str, Any]) -> None:
         """Note how audio is written, and which model transcribes it; both in today's form and the beta's."""
@@ -180,30 +177,11 @@ def _inner(value: dict[str, Any], name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _number(value: dict[str, Any], name: str) -> int:
-    found = value.get(name)
-    return min(max(found, 0), MAX_TOKENS) if type(found) is int else 0
-
-
-def _counted(usage: dict[str, Any]) -> Used:
-    heard, spoken = _inner(usage, "input_token_details"), _inner(usage, "output_token_details")
-    return Used(
-        Tokens(
-            input=_number(usage, "input_tokens"),
-            cached=_number(heard, "cached_tokens"),
-            reasoning=_number(spoken, "reasoning_tokens"),
-            output=_number(usage, "output_tokens"),
-        ),
-        input_audio=_number(heard, "audio_tokens"),
-        cached_audio=_number(_inner(heard, "cached_tokens_details"), "audio_tokens"),
-        output_audio=_number(spoken, "audio_tokens"),
-    )
-
-
-def _transcribed(usage: dict[str, Any], model: str | None) -> Used | None:
-    """Return what a transcription used; one that is told in seconds is estimated as tokens of audio."""
-    seconds = usage.get("seconds")
-    if isinstance(seconds, int | float) and 0 <= seconds < MAX_TOKENS / _HEARD:
-        heard = math.ceil(seconds * _HEARD)
-        return Used(Tokens(input=heard, estimated=True), input_audio=heard, model=model)
-    return _counted(usage)._replace(model=model) if usage else None
+def _counted(usage: dict[str, Any]) -> Tokens:
+    """Return what a usage object says; of what was cached, this API says how much was audio."""
+    tokens = read_usage(usage)
+    cached = _inner(_inner(usage, "input_token_details"), "cached_tokens_details").get("audio_tokens")
+    if type(cached) is not int or not 0 <= cached <= tokens.cached:
+        return tokens
+    more = {**tokens.more, "cache_audio_read_tokens": cached}
+    return tokens._replace(more={name: count for name, count in more.items() if count} or NOTHING)

@@ -12,9 +12,10 @@ from uuid import UUID
 
 from httprelay.websocket_client import Closed, sendable, short
 from shmastra_cloud.gateway.errors import GatewayError, Idle, InvalidKey, RefusedRequest, UpstreamUnusable
-from shmastra_cloud.gateway.meter import Tokens
+from shmastra_cloud.gateway.prices import FREE, Cost
 from shmastra_cloud.gateway.realtime_events import error_event, other_models
 from shmastra_cloud.gateway.realtime_meter import RealtimeMeter, Used
+from shmastra_cloud.gateway.tokens import Tokens
 from shmastra_cloud.gateway.usage import UsageRow
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from httprelay.websocket_client import Upstream
     from shmastra_cloud.gateway.keys import KeyOwner
     from shmastra_cloud.gateway.permits import Gate, Permit
-    from shmastra_cloud.gateway.providers import Provider
+    from shmastra_cloud.gateway.prices import Prices
     from shmastra_cloud.gateway.usage import Ending, UsageSink
 
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,14 +42,20 @@ _REDACTED = "[redacted]"
 _MASKED = re.compile(r"[A-Za-z0-9_-]{2,}\*{2,}[A-Za-z0-9_-]*")
 
 
+class Payer(NamedTuple):
+    """Who pays for a connection, to which provider, and what it is for."""
+
+    owner: KeyOwner
+    provider: str
+    purpose: str
+
+
 class Account:
     """What a connection may use, and the rows of what it did."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- a row has this many parts
-        self, provider: Provider, owner: KeyOwner, purpose: str, model: str, gate: Gate, usage: UsageSink
-    ) -> None:
-        self._provider, self._owner, self._purpose, self.model = provider, owner, purpose, model
-        self._gate, self._usage = gate, usage
+    def __init__(self, payer: Payer, model: str, gate: Gate, prices: Prices, usage: UsageSink) -> None:
+        self._payer, self.model = payer, model
+        self._gate, self._prices, self._usage = gate, prices, usage
         self._permits: dict[str, Permit] = {}
         self._began = asyncio.get_running_loop().time()
         self.rows = 0
@@ -63,7 +70,7 @@ class Account:
             return
         if len(self._permits) >= MAX_MODELS:
             raise RefusedRequest(f"One connection may use {MAX_MODELS} models.")
-        self._permits[model] = await self._gate.admit(self._owner, self._provider.name, model)
+        self._permits[model] = await self._gate.admit(self._payer.owner, self._payer.provider, model)
 
     def spent(self, output_tokens: int) -> GatewayError | None:
         """Say what is being produced; an error is to end the connection."""
@@ -96,25 +103,27 @@ class Account:
 
     def _row(self, used: Used, ended: Ending, status: int) -> UsageRow:
         self.rows += 1
+        tokens, model = used.tokens, used.model or self.model
+        nothing = not (tokens.input or tokens.output or tokens.more)
+        cost = Cost(FREE) if nothing else self._prices.cost(self._payer.provider, model, tokens)
         return UsageRow(
-            user_id=self._owner.user_id,
-            provider=self._provider.name,
-            model=used.model or self.model,
-            purpose=self._purpose,
-            input_tokens=used.tokens.input,
-            cached_tokens=used.tokens.cached,
-            reasoning_tokens=used.tokens.reasoning,
-            output_tokens=used.tokens.output,
+            user_id=self._payer.owner.user_id,
+            provider=self._payer.provider,
+            model=model,
+            purpose=self._payer.purpose,
+            input_tokens=tokens.input,
+            cached_tokens=tokens.cached,
+            reasoning_tokens=tokens.reasoning,
+            output_tokens=tokens.output,
             status=status,
             ttfb_ms=used.first_ms,
             duration_ms=used.duration_ms,
             ended=ended,
-            estimated=used.tokens.estimated,
+            estimated=tokens.estimated or not cost.exact,
             at=datetime.now(UTC),
             id=UUID(int=random.getrandbits(128)),
-            input_audio_tokens=used.input_audio,
-            cached_audio_tokens=used.cached_audio,
-            output_audio_tokens=used.output_audio,
+            cache_write_tokens=tokens.cache_write,
+            cost=cost.usd,
         )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
+    from decimal import Decimal
     from uuid import UUID
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,9 @@ MAX_RETRY_SECONDS = 5.0
 class UsageRow(NamedTuple):
     """One relayed request, or one response of a realtime connection.
 
-    ``input_tokens`` includes ``cached_tokens``, ``output_tokens`` includes ``reasoning_tokens``; of each, the
-    audio tokens are a part, which has a price of its own. ``id`` lets a write that is repeated after a lost
-    answer be told from a second request.
+    ``input_tokens`` includes ``cached_tokens`` and ``cache_write_tokens``, ``output_tokens`` includes
+    ``reasoning_tokens``; ``cost`` is in USD, None where no price is known; ``id`` lets a write that is
+    repeated after a lost answer be told from a second request.
     """
 
     user_id: UUID
@@ -43,9 +44,8 @@ class UsageRow(NamedTuple):
     estimated: bool
     at: datetime
     id: UUID
-    input_audio_tokens: int = 0
-    cached_audio_tokens: int = 0
-    output_audio_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost: Decimal | None = None
 
 
 class UsageSink(Protocol):

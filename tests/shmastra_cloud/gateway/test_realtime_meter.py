@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from tests.doubles.realtime import AUDIO, USAGE
 
-from shmastra_cloud.gateway.meter import MAX_TOKENS, Tokens
 from shmastra_cloud.gateway.realtime_meter import RealtimeMeter, Used
+from shmastra_cloud.gateway.tokens import MAX_TOKENS, Tokens
 
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 
@@ -42,7 +42,8 @@ def test_a_response_is_what_it_says_it_used(meter: RealtimeMeter, clock: Clock) 
     clock.now = 2
     assert meter.output_tokens > 0
     used = see(meter, "response.done", response={"id": "r1", "usage": USAGE})
-    assert used == Used(Tokens(120, 64, 0, 40), 100, 50, 30, None, 500, 2000)
+    more = {"input_audio_tokens": 100, "cache_audio_read_tokens": 50, "output_audio_tokens": 30}
+    assert used == Used(Tokens(120, 64, 0, 40, more=more), None, 500, 2000)
     assert meter.output_tokens == 0
     assert meter.left() == []
 
@@ -75,9 +76,9 @@ def test_what_was_not_told_is_estimated(meter: RealtimeMeter) -> None:
     delta(meter, "x" * 400)
     first, second = meter.left()
     assert first.tokens.estimated
-    assert first.input_audio == pytest.approx(10, abs=1)  # a second of what is heard
+    assert first.tokens.more["input_audio_tokens"] == pytest.approx(10, abs=1)  # a second of what is heard
     assert first.tokens.input == pytest.approx(160 + 1000 + 10, abs=30)
-    assert first.output_audio == pytest.approx(20, abs=2)  # a second of what is spoken
+    assert first.tokens.more["output_audio_tokens"] == pytest.approx(20, abs=2)  # a second of what is spoken
     assert first.tokens.output == pytest.approx(20 + 100, abs=10)
     assert (second.tokens.output, second.tokens.input) == (0, first.tokens.input)
     assert meter.left() == []
@@ -104,10 +105,12 @@ def test_a_transcription_is_of_the_model_that_the_session_names(meter: RealtimeM
     usage: dict[str, Any] = {"type": "tokens", "input_tokens": 11, "output_tokens": 3}
     usage["input_token_details"] = {"audio_tokens": 10}
     see(meter, "session.updated", session={"audio": {"input": {"transcription": {"model": "whisper-1"}}}})
-    assert see(meter, TRANSCRIBED, usage=usage) == Used(Tokens(11, output=3), 10, model="whisper-1")
+    assert see(meter, TRANSCRIBED, usage=usage) == Used(
+        Tokens(11, output=3, more={"input_audio_tokens": 10}), "whisper-1"
+    )
     see(meter, "session.updated", session={"input_audio_transcription": {"model": "b"}})
     told = see(meter, TRANSCRIBED, usage={"type": "duration", "seconds": 2.5})
-    assert told == Used(Tokens(25, estimated=True), 25, model="b")
+    assert told == Used(Tokens(more={"audio_seconds": 2.5}), "b")
     assert see(meter, TRANSCRIBED, usage=None) is None
 
 
@@ -120,7 +123,7 @@ def test_nonsense_is_nothing_and_numbers_are_bounded(meter: RealtimeMeter) -> No
     assert used is not None
     assert (used.tokens.input, used.tokens.output) == (0, MAX_TOKENS)
     assert see(meter, "response.done", response=[]) is not None
-    assert see(meter, TRANSCRIBED, usage={"seconds": 1e300}) == Used(Tokens())
+    assert see(meter, TRANSCRIBED, usage={"seconds": "x"}) == Used(Tokens(), "transcription")
 
 
 def test_responses_without_end_are_held_together(meter: RealtimeMeter) -> None:
