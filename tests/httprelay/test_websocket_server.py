@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import struct
 from typing import Any
@@ -292,11 +293,18 @@ async def test_a_client_that_vanishes_is_noticed() -> None:
 
 
 async def test_no_address_or_message_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
+    uvicorns = logging.getLogger("uvicorn.error")
     async with serving(App(), Sockets) as port:
-        socket = await opened(port, "/ws/x?key=secret", logger=None)
+        caplog.set_level("DEBUG", "uvicorn.error")
+        caplog.set_level("DEBUG")
+        uvicorns.addHandler(caplog.handler)
+        socket = await opened(port, "/ws/x?key=secret", logger=logging.getLogger("tests.client"))
         await socket.send(json.dumps({"said": "secret"}))
         await socket.recv()
         await socket.close()
-    ours = [record for record in caplog.records if not record.name.startswith("websockets")]
+        with pytest.raises(InvalidStatus):
+            await opened(port, "/ws/no?key=secret", logger=logging.getLogger("tests.client"))
+    uvicorns.removeHandler(caplog.handler)
+    ours = [record for record in caplog.records if record.name != "tests.client"]
     assert "secret" not in "".join(record.getMessage() for record in ours)
+    assert len(caplog.records) > len(ours)
