@@ -23,16 +23,24 @@ from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import BatchWriter, KeyCache, providers_from_env
+from shmastra_cloud.gateway import (
+    BatchWriter,
+    KeyCache,
+    chosen_models,
+    further_names,
+    providers_from_env,
+)
 from shmastra_cloud.gateway_app import database_answers, make_gateway
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import Probes
+from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -84,14 +92,18 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
-    gateway = make_gateway(settings, providers, keys, usage, activity)
+    note = model_note(providers, chosen_models(os.environ, providers))
+    await announce(pool, "web", further_names(providers))
+    telemetry = Telemetry(settings, os.environ, providers)
+    gateway = make_gateway(settings, providers, keys, usage, activity, telemetry)
+    watched = Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=True))
     parts = WorkspaceParts(
         store,
         watch,
         resumer,
         activity,
         partial(_key_owner, users),
-        note=model_note(providers),
+        note=note,
     )
     relay = MastraRelay(
         settings=settings,
@@ -103,7 +115,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         pool=upstreams,
     )
     studio_parts = studio.StudioParts(
-        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
     )
     pages = _control(
         identity_router, workspaces.router, workspaces.heal_router, studio.router, spending.router
@@ -122,16 +134,17 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready)
-    public = Dispatch({GATEWAY: gateway, MASTRA: relay}, rest)
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, telemetry.metrics(watched))
+    served = telemetry.around(gateway)
+    public = Dispatch({GATEWAY: served, MASTRA: relay}, rest)
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
-            "sandbox": Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "sandbox": Dispatch({GATEWAY: served}, SmallBodies(healing)),
             "admin": commands,
         },
         background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+        closing=[pool.close, usage.aclose, telemetry.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
         protocols={"admin": admin.PeerProtocol},
     )
 

@@ -6,7 +6,8 @@ GatewayError
 │   └── TooLarge       413: the body is too large to be read
 ├── InvalidKey         401: no virtual key, an unknown one, or two different ones
 ├── RouteRefused       403: the route is not safe to share behind one real key
-├── UnknownProvider    404: no provider has that name
+├── UnknownProvider    404: no provider has this name
+├── MethodNotAllowed   405: the gateway's own route is asked in another way
 ├── TooManySockets     429: this process carries as many WebSockets as it may
 ├── Idle               neither side of a WebSocket has said anything for too long
 ├── NotConfigured      503: the provider has no real key here
@@ -18,13 +19,14 @@ It imports nothing of sandboxes, so that it can run alone, near the providers.
 """
 
 from shmastra_cloud.gateway.app import Gateway
-from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.catalog import catalog, chosen_models, tiers_from_env
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     GatewayError,
     Idle,
     InvalidKey,
     KeysUnavailable,
+    MethodNotAllowed,
     NotConfigured,
     RefusedRequest,
     RouteRefused,
@@ -37,8 +39,9 @@ from shmastra_cloud.gateway.errors import (
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.own_prices import read_own_prices
 from shmastra_cloud.gateway.permits import Gate, OpenGate, Permit
+from shmastra_cloud.gateway.pools import KeyPool
 from shmastra_cloud.gateway.prices import Prices
-from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
+from shmastra_cloud.gateway.providers import Provider, further_names, key_variables, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "KeyOwner",
     "KeyPool",
     "KeysUnavailable",
+    "MethodNotAllowed",
     "NotConfigured",
     "OpenGate",
     "Permit",
@@ -69,6 +73,10 @@ __all__ = [
     "UsageRow",
     "UsageSink",
     "catalog",
+    "chosen_models",
+    "further_names",
+    "key_variables",
     "providers_from_env",
     "read_own_prices",
+    "tiers_from_env",
 ]

@@ -77,6 +77,11 @@ class KeyCache:
         self._broken = value
         self._note_state()
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many keys are remembered: known ones, and what was found to be nobody's."""
+        return {"known": len(self._known), "unknown": len(self._unknown)}
+
     def drop(self, user_id: UUID) -> None:
         """Forget a user's keys, and what was found to be nobody's: it may be his new one."""
         self._generation += 1

@@ -13,6 +13,7 @@ from shmastra_cloud.gateway.credentials import headers_for_client, headers_for_p
 from shmastra_cloud.gateway.errors import RouteRefused, TooManySockets, UpstreamUnusable
 from shmastra_cloud.gateway.formats import error_body
 from shmastra_cloud.gateway.permits import OpenGate
+from shmastra_cloud.gateway.pools import says_invalid
 from shmastra_cloud.gateway.realtime_events import model_of, offered
 from shmastra_cloud.gateway.realtime_session import Account, Payer, Session
 
@@ -105,7 +106,7 @@ class Realtime:
                 return
             session = Session(upstream, receive, send, account, wanted.provider.keys.all())
             await session.run(
-                idle=self._timeouts.idle,
+                idle=(wanted.provider.timeouts or self._timeouts).idle,
                 valid=lambda: self._keys.owner(wanted.key.hash),
                 active=lambda: self._activity(wanted.owner.user_id),
             )
@@ -123,22 +124,16 @@ class Realtime:
         account: Account,
     ) -> Upstream | HandshakeRefused:
         """Open the provider's side; record what it answers instead, and return it if it may be passed on."""
-        provider = wanted.provider
-        dialing = self._sockets.open(
-            provider.target,
-            provider.base_path + wanted.matched.rest + b"?model=" + model.encode(),
-            [*_readable(headers_for_provider(scope["headers"], wanted.key.key)), provider.key_lines],
-            names,
-            connect_seconds=self._timeouts.connect,
-        )
+        headers = _readable(headers_for_provider(scope["headers"], wanted.key.key))
+        path = wanted.provider.base_path + wanted.matched.rest + b"?model=" + model.encode()
         try:
-            return await _while_there(receive, dialing)
+            return await _while_there(receive, self._handshake(wanted.provider, path, headers, names))
         except HandshakeRefused as error:
             account.refused(error.status)
             if 400 <= error.status < 600:
                 return error
             raise UpstreamUnusable(
-                f"{provider.name} answered with {error.status}, which is not followed."
+                f"{wanted.provider.name} answered with {error.status}, which is not followed."
             ) from None
         except ClientGone:
             account.refused(499)
@@ -146,6 +141,32 @@ class Realtime:
         except RelayError:
             account.refused(502)
             raise
+
+    async def _handshake(
+        self, provider: Provider, path: bytes, headers: Headers, names: list[str], *, again: bool = True
+    ) -> Upstream:
+        """Ask the provider; where it refuses the key, which rests then, once more with another one."""
+        keys = provider.keys
+        taken = keys.take() if keys else None
+        try:
+            upstream = await self._sockets.open(
+                provider.target,
+                path,
+                [*headers, *provider.key_lines(taken)],
+                names,
+                connect_seconds=(provider.timeouts or self._timeouts).connect,
+            )
+        except HandshakeRefused as error:
+            invalid = error.status in {401, 429} or (error.status in {400, 403} and says_invalid(error.body))
+            if taken is None or not invalid:
+                raise
+            if not keys.refused(taken, error.status, error.headers) or not again:
+                raise
+        else:
+            if taken is not None:
+                keys.works(taken)
+            return upstream
+        return await self._handshake(provider, path, headers, names, again=False)
 
 
 async def _while_there(receive: Receive, dialing: Coroutine[Any, Any, Upstream]) -> Upstream:

@@ -81,6 +81,11 @@ class BatchWriter:
             self.lost += 1
         self._some.set()
 
+    @property
+    def queued(self) -> int:
+        """How many rows wait to be written."""
+        return len(self._rows)
+
     async def run(self) -> None:
         """Write what comes in until cancelled; a failed batch is tried again."""
         failures = 0

@@ -27,7 +27,9 @@ async def test_known_and_unknown_keys_are_asked_for_once_until_dropped() -> None
         assert await cache.owner(b"known") == KeyOwner(USER)
         assert await cache.owner(b"guess") is None
     assert lookup.asked == 2
+    assert cache.sizes == {"known": 1, "unknown": 1}
     cache.drop(USER)
+    assert cache.sizes == {"known": 0, "unknown": 0}
     await cache.owner(b"known")
     assert lookup.asked == 3
 

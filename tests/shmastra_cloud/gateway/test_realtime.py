@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from tests.doubles.llm_provider import REAL_KEY
 from tests.doubles.realtime import Realtime
 from tests.httprelay.support import exchange, raw_upstream
 from tests.shmastra_cloud.gateway.realtimes import KEY, ORIGIN, USER, Make, World, worlds
@@ -178,6 +179,20 @@ async def test_a_providers_refusal_is_passed_on_without_the_real_key(make: Make,
         0,
         "gpt-realtime",
     )
+
+
+async def test_a_key_that_is_refused_rests_and_another_one_is_asked_once(make: Make) -> None:
+    world = await make(OPENAI_API_KEY=f"sk-worn-1,{REAL_KEY},sk-worn-2")
+    await (await world.dial()).close()
+    keys = [request.headers["authorization"] for request in world.provider.asked]
+    assert keys == ["Bearer sk-worn-1", f"Bearer {REAL_KEY}"]
+    await (await world.dial()).close()  # the third, then again the second: the first one rests
+    keys = [request.headers["authorization"] for request in world.provider.asked]
+    assert keys[2:] == ["Bearer sk-worn-2", f"Bearer {REAL_KEY}"]
+    assert [row.status for row in world.rows if row.status != 101] == []
+    both = await make(OPENAI_API_KEY="sk-worn-1,sk-worn-2,sk-worn-3")
+    answer = await refusal(both)
+    assert (answer.status_code, len(both.provider.asked)) == (401, 2)
 
 
 async def test_a_refusal_that_is_no_json_is_put_into_the_providers_format(make: Make) -> None:
