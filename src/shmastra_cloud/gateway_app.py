@@ -23,6 +23,7 @@ from shmastra_cloud.gateway import (
 )
 from shmastra_cloud.known_keys import KnownKeys
 from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.origins import origin_of
 from shmastra_cloud.probes import Probes, nothing
 from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
@@ -87,6 +88,7 @@ def make_gateway(  # noqa: PLR0913, PLR0917 -- the gateway joins this many parts
         prices=Prices(read_own_prices(settings.prices)),
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
         refused=telemetry.refused,
+        origins={origin_of(settings.public_url), origin_of(settings.gateway_url)},
     )
 
 

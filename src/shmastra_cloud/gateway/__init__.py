@@ -8,6 +8,8 @@ GatewayError
 ├── RouteRefused       403: the route is not safe to share behind one real key
 ├── UnknownProvider    404: no provider has this name
 ├── MethodNotAllowed   405: the gateway's own route is asked in another way
+├── TooManySockets     429: this process carries as many WebSockets as it may
+├── Idle               neither side of a WebSocket has said anything for too long
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -21,6 +23,7 @@ from shmastra_cloud.gateway.catalog import catalog, chosen_models, tiers_from_en
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     GatewayError,
+    Idle,
     InvalidKey,
     KeysUnavailable,
     MethodNotAllowed,
@@ -28,12 +31,14 @@ from shmastra_cloud.gateway.errors import (
     RefusedRequest,
     RouteRefused,
     TooLarge,
+    TooManySockets,
     UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.own_prices import read_own_prices
+from shmastra_cloud.gateway.permits import Gate, OpenGate, Permit
 from shmastra_cloud.gateway.pools import KeyPool
 from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.providers import Provider, further_names, key_variables, providers_from_env
@@ -42,8 +47,10 @@ from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 __all__ = [
     "BadConfiguration",
     "BatchWriter",
+    "Gate",
     "Gateway",
     "GatewayError",
+    "Idle",
     "InvalidKey",
     "KeyCache",
     "KeyLookup",
@@ -52,11 +59,14 @@ __all__ = [
     "KeysUnavailable",
     "MethodNotAllowed",
     "NotConfigured",
+    "OpenGate",
+    "Permit",
     "Prices",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
     "TooLarge",
+    "TooManySockets",
     "UnknownProvider",
     "UpstreamLate",
     "UpstreamUnusable",

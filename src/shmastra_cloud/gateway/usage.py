@@ -22,7 +22,7 @@ MAX_RETRY_SECONDS = 5.0
 
 
 class UsageRow(NamedTuple):
-    """One relayed request.
+    """One relayed request, or one response of a realtime connection.
 
     ``input_tokens`` includes ``cached_tokens`` and ``cache_write_tokens``, ``output_tokens`` includes
     ``reasoning_tokens``; ``cost`` is in USD, None where no price is known; ``id`` lets a write that is

@@ -123,10 +123,12 @@ class Seeing:
         self._app, self._content = app, content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one call on."""
+        """Pass one call on; a WebSocket carries many, each timed by its own row, so nothing is seen of it."""
+        if scope["type"] == "websocket":
+            return await self._app(scope, receive, send)
         seen = Seen(scope, content=self._content)
         token = CURRENT.set(seen)
         try:
-            await self._app(scope, seen.receiving(receive), seen.sending(send))
+            return await self._app(scope, seen.receiving(receive), seen.sending(send))
         finally:
             CURRENT.reset(token)

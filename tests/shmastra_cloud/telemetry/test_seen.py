@@ -51,3 +51,14 @@ async def test_content_is_kept_where_it_is_asked_for_and_short_enough() -> None:
 
 async def test_of_the_headers_only_those_of_the_trace_are_told() -> None:
     assert (await run([], content=False)).trace_headers == {"traceparent": "00-a-b-01"}
+
+
+async def test_nothing_is_seen_of_a_websocket() -> None:
+    found: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        found.extend([CURRENT.get(), receive, send])
+
+    ways: Any = ("receive", "send")
+    await Seeing(app, content=True)({**SCOPE, "type": "websocket"}, *ways)
+    assert found == [None, "receive", "send"]
