@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from httprelay.connection import Connection
@@ -31,7 +32,7 @@ class Target:
     unix_socket: str | None = None
     dial: Callable[[], Awaitable[socket.socket]] | None = None
 
-    @property
+    @cached_property
     def authority(self) -> bytes:
         """What the Host header says by default."""
         default = 443 if self.tls else 80
