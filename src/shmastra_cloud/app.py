@@ -101,7 +101,11 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     watch = Watch(store, lambda: notifications.connected)
     keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
     notifications.subscribe(
-        {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
+        {
+            "sandbox": watch.changed,
+            "user": partial(_user_changed, sessions, keys),
+            "model_rule": partial(_rule_changed, keys),
+        },
         partial(_forget_all, sessions, keys, watch),
     )
     usage = BatchWriter(partial(write_usage, pool))
@@ -127,7 +131,9 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     studio_parts = studio.StudioParts(
         bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
     )
-    pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
+    pages = _control(
+        identity_router, workspaces.router, workspaces.heal_router, studio.router, admin.manage_router
+    )
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     ready = Readiness(
@@ -165,7 +171,10 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     pool = await open_pool(dsn)
     notifications = Notifications(dsn, {}, lambda: None)
     keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
-    notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
+    notifications.subscribe(
+        {"user": lambda payload: keys.drop(UUID(payload)), "model_rule": partial(_rule_changed, keys)},
+        keys.drop_all,
+    )
     usage = BatchWriter(partial(write_usage, pool))
     activity = Activity(Awake(pool), settings.idle_seconds)
     gateway = _gateway(settings, providers, keys, usage, activity)
@@ -300,6 +309,14 @@ async def _away(_request: Request, error: Exception) -> JSONResponse:
 def _user_changed(sessions: Sessions, keys: KeyCache, payload: str) -> None:
     sessions.forget()
     keys.drop(UUID(payload))
+
+
+def _rule_changed(keys: KeyCache, payload: str) -> None:
+    """Have a user's rule read again, or everybody's where it is the one for all."""
+    if payload:
+        keys.drop(UUID(payload))
+    else:
+        keys.drop_all()
 
 
 def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch) -> None:

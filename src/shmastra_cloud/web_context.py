@@ -57,6 +57,18 @@ async def signed_in(request: Request) -> User:
     return user
 
 
+async def administrator(request: Request) -> User:
+    """Return the admin who is signed in; a FastAPI dependency.
+
+    Raises:
+        HTTPException: 401 without a session, 404 for whoever is no admin.
+    """
+    user = await signed_in(request)
+    if user.role != "admin":
+        raise HTTPException(404, {"error": "There is nothing here.", "code": "not_found"})
+    return user
+
+
 def header_map(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return raw ASGI headers as text; several of one name are joined, so that none can hide another."""
     found: dict[str, str] = {}

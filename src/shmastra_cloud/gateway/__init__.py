@@ -2,10 +2,13 @@
 
 GatewayError
 ├── BadConfiguration   a setting names no place that a request can be sent to
+│   └── BadPattern     a pattern of models is written in a way that could never match
 ├── RefusedRequest     400: the request can be read in two ways, or cannot be metered
 │   └── TooLarge       413: the body is too large to be read
 ├── InvalidKey         401: no virtual key, an unknown one, or two different ones
 ├── RouteRefused       403: the route is not safe to share behind one real key
+├── ModelRefused       403: a rule for this user does not allow the model
+├── NotOwned           403: the request names something at the provider that this user did not create
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -18,10 +21,13 @@ from shmastra_cloud.gateway.app import Gateway
 from shmastra_cloud.gateway.catalog import catalog
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
+    BadPattern,
     GatewayError,
     InvalidKey,
     KeysUnavailable,
+    ModelRefused,
     NotConfigured,
+    NotOwned,
     RefusedRequest,
     RouteRefused,
     TooLarge,
@@ -29,11 +35,13 @@ from shmastra_cloud.gateway.errors import (
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
+from shmastra_cloud.gateway.models import ModelRule, checked_patterns, rule_of
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
 __all__ = [
     "BadConfiguration",
+    "BadPattern",
     "BatchWriter",
     "Gateway",
     "GatewayError",
@@ -43,7 +51,10 @@ __all__ = [
     "KeyOwner",
     "KeyPool",
     "KeysUnavailable",
+    "ModelRefused",
+    "ModelRule",
     "NotConfigured",
+    "NotOwned",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
@@ -53,5 +64,7 @@ __all__ = [
     "UsageRow",
     "UsageSink",
     "catalog",
+    "checked_patterns",
     "providers_from_env",
+    "rule_of",
 ]

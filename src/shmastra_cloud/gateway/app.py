@@ -19,7 +19,7 @@ from httprelay import (
     relay,
     safe_path,
 )
-from shmastra_cloud.gateway.bodies import Body, inspect, read_body, replay
+from shmastra_cloud.gateway.bodies import Body, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
 from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
 from shmastra_cloud.gateway.errors import (
@@ -32,6 +32,7 @@ from shmastra_cloud.gateway.errors import (
 )
 from shmastra_cloud.gateway.exchange import Exchange
 from shmastra_cloud.gateway.formats import error_body
+from shmastra_cloud.gateway.permissions import hold_body, read_limit
 from shmastra_cloud.gateway.routes import Matched, match
 
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ class Gateway:
             await _refuse(send, error, "plain" if provider is None else provider.style)
 
     async def _catalog(self, scope: Scope, send: Send) -> None:
-        await self._owner(presented(scope["headers"], scope["query_string"]))
+        owner = await self._owner(presented(scope["headers"], scope["query_string"]))
         if scope["method"] != "GET":
             await _answer(send, 405, "plain", "method_not_allowed", "Ask for the catalog with GET.")
             return
-        await _send(send, 200, json.dumps(catalog(self._providers)).encode())
+        await _send(send, 200, json.dumps(catalog(self._providers, owner.models)).encode())
 
     async def _owner(self, key: Presented) -> KeyOwner:
         owner = await self._keys.owner(key.hash)
@@ -160,13 +161,13 @@ class Gateway:
         headers = dict(scope["headers"])
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedRequest("Send the body without Content-Encoding.")
+        kind = headers.get(b"content-type", b"").strip()
         try:
-            body = await read_body(receive, self._body_seconds)
+            body = await read_body(receive, self._body_seconds, read_limit(asked.owner, kind))
         except TimeoutError:
             raise RefusedRequest("The body did not arrive in time.") from None
         if not body.gone:
-            kind = headers.get(b"content-type", b"").strip().lower()
-            inspect(body, asked.matched.route, kind, str(asked.owner.user_id))
+            hold_body(body, kind, asked.provider, asked.matched, asked.owner)
         return body
 
     async def _send_on(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours

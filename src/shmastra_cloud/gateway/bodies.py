@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused, TooLarge
+from shmastra_cloud.gateway.strict import parse, suspicious
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -26,13 +27,19 @@ _PEEK_BYTES = 64 * 1024
 
 @dataclass
 class Body:
-    """A request's body: ``data`` is what was read of it, ``whole`` whether that is all."""
+    """A request's body: ``data`` is what was read of it, ``whole`` whether that is all.
+
+    ``asked`` is the JSON object that it is, empty for a form; ``careful``: it was read as one that may name
+    something at the provider, and names no field twice.
+    """
 
     data: bytes
     whole: bool
     gone: bool = False
     model: str | None = None
     adds_usage: bool = False
+    careful: bool = False
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 async def read_body(receive: Receive, seconds: float, limit: int = MAX_READ_BYTES) -> Body:
@@ -78,8 +85,10 @@ def replay(body: Body, receive: Receive) -> Receive:
     return again
 
 
-def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
+def inspect(body: Body, route: Route, content_type: bytes, owner: str, *, careful: bool = False) -> None:
     """Note the model, ask for the usage of a stream, and hold what a body may say.
+
+    ``careful``: read it as strictly as one that names something at the provider.
 
     Raises:
         RefusedRequest: the body is not what the route takes.
@@ -87,27 +96,31 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
         RouteRefused: it asks for what would escape its owner or the meter.
 
     """
-    if content_type.startswith(b"multipart/"):
+    if content_type.startswith(b"multipart/") and route.forms:
         found = _FORM_MODEL.search(body.data[:_PEEK_BYTES]) or _FORM_MODEL.search(body.data[-_PEEK_BYTES:])
         body.model = _storable(found[1].decode("utf-8", "replace")) if found else None
         return
+    if content_type.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
+        raise RefusedRequest("This route takes JSON: send Content-Type: application/json.")
     if not body.whole:
         raise TooLarge("A JSON body may hold 8 MB at most.")
-    try:
-        asked = json.loads(body.data.decode())  # bytes would be taken for UTF-16 where they look like it
-    except (ValueError, RecursionError) as error:
-        raise RefusedRequest("The body is not valid JSON.") from error
-    if not isinstance(asked, dict):
-        raise RefusedRequest("The body must be a JSON object.")
+    body.careful = careful or suspicious(body.data)
+    asked = body.asked = parse(body.data, strict=body.careful)
     if route.owned:
         _check_owner(asked, owner)
         body.data = json.dumps(asked).encode()  # of two fields of one name, the one that was checked
-    if asked.get("background"):
+    if body.careful and _in_background(asked, route):
         raise RouteRefused("Background responses cannot be metered; ask for the answer itself.")
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
     if route.chat and asked.get("stream") is True:
         _ask_for_usage(body, asked)
+
+
+def _in_background(asked: dict[str, Any], route: Route) -> bool:
+    """Tell whether an answer is to be made in the background; a picture's background is another thing."""
+    found = [value for name, value in asked.items() if name.casefold() == "background"]
+    return any(value is True or (route.responses and bool(value)) for value in found)
 
 
 def _storable(model: str) -> str:

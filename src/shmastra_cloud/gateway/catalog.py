@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shmastra_cloud.gateway.models import ModelRule
     from shmastra_cloud.gateway.providers import Provider
 
 _DEMO = "smollm2-135m-instruct"
@@ -16,6 +17,7 @@ MODELS = {
     "google": {"fast": "gemini-2.5-flash-lite", "general": "gemini-2.5-flash", "best": "gemini-2.5-pro"},
     "demo": {"fast": _DEMO, "general": _DEMO, "best": _DEMO},
 }
+TIERS = ("fast", "general", "best")
 
 
 class Catalog(TypedDict):
@@ -25,9 +27,30 @@ class Catalog(TypedDict):
     tiers: dict[str, str]
 
 
-def catalog(providers: Mapping[str, Provider]) -> Catalog:
-    """List the providers that have a key and the model of each tier."""
+def catalog(providers: Mapping[str, Provider], rule: ModelRule | None = None) -> Catalog:
+    """List the providers that have a key and the model of each tier.
+
+    Under a rule a tier is served by the first provider whose model of it is allowed, else by the next lower
+    or higher tier's; where nothing is allowed there is no tier.
+    """
     names = list(dict.fromkeys(each.name for each in providers.values() if each.configured))
-    chosen = next((name for name in MODELS if name in names), None)
-    tiers = {} if chosen is None else {tier: f"{chosen}/{model}" for tier, model in MODELS[chosen].items()}
-    return {"providers": names, "tiers": tiers}
+    chosen = [name for name in MODELS if name in names]
+    if rule is None:
+        chosen = chosen[:1]
+    tiers: dict[str, str] = {}
+    for tier in TIERS:
+        allowed = [name for name in chosen if rule is None or rule.allows_model(name, MODELS[name][tier])]
+        if allowed:
+            tiers[tier] = f"{allowed[0]}/{MODELS[allowed[0]][tier]}"
+    return {"providers": names, "tiers": _filled(tiers)}
+
+
+def _filled(tiers: dict[str, str]) -> dict[str, str]:
+    """Give each tier that has no model the one of its nearest lower tier, else of its nearest higher one."""
+    if not tiers:
+        return {}
+    found = {}
+    for at, tier in enumerate(TIERS):
+        near = [*reversed(TIERS[: at + 1]), *TIERS[at + 1 :]]
+        found[tier] = next(tiers[name] for name in near if name in tiers)
+    return found

@@ -21,7 +21,8 @@ _SLUG = rb"[A-Za-z0-9_-]+"
 class Route:
     """A safe route: ``spends`` says that it uses tokens, ``chat`` that it is OpenAI's chat completions.
 
-    ``prose`` says that both sides are text, so that tokens can be estimated from bytes where none are told.
+    ``prose`` says that both sides are text, so that tokens can be estimated from bytes where none are told;
+    ``forms`` that it takes a form with a file in it.
     """
 
     method: str
@@ -31,9 +32,13 @@ class Route:
     chat: bool = False
     responses: bool = False
     owned: bool = False
+    forms: bool = False
 
 
 _NO_PROSE = re.compile(rb"mbed|images|audio")
+_FORMS = re.compile(
+    rb"transcriptions|translations|/images/(?:\(\?:)?(?:edits|variations)|files|uploads|videos"
+)
 
 
 def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
@@ -45,6 +50,7 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
             prose=not _NO_PROSE.search(pattern),
             chat=pattern == b"/chat/completions",
             responses=pattern == b"/responses",
+            forms=_FORMS.search(pattern) is not None,
         )
         for method, pattern in lines
     )

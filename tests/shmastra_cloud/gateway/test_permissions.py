@@ -1,0 +1,89 @@
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from shmastra_cloud.gateway.bodies import MAX_READ_BYTES, Body
+from shmastra_cloud.gateway.errors import ModelRefused, RefusedRequest, TooLarge
+from shmastra_cloud.gateway.keys import KeyOwner
+from shmastra_cloud.gateway.models import ModelRule
+from shmastra_cloud.gateway.permissions import hold_body, read_limit
+from shmastra_cloud.gateway.providers import providers_from_env
+from shmastra_cloud.gateway.routes import match
+
+PROVIDERS = providers_from_env({})
+FREE = KeyOwner(uuid.uuid4())
+HELD = KeyOwner(uuid.uuid4(), ModelRule(("openai/gpt-5*", "google/gemini-*")))
+FORM = b"multipart/form-data; boundary=b"
+
+
+def ask(
+    raw: bytes | dict[str, Any], path: str, owner: KeyOwner = HELD, kind: bytes = b"application/json"
+) -> Body:
+    name, _, rest = path.partition("/")
+    provider = PROVIDERS[name]
+    matched = match(provider.name, provider.version, "POST", f"/{rest}".encode())
+    body = Body(raw if isinstance(raw, bytes) else json.dumps(raw).encode(), whole=True)
+    hold_body(body, kind, provider, matched, owner)
+    return body
+
+
+def test_a_model_is_held_wherever_a_route_names_it() -> None:
+    assert ask({"model": "gpt-5"}, "openai/v1/chat/completions").model == "gpt-5"
+    ask({"contents": []}, "google/v1beta/models/gemini-x:generateContent")
+    ask({"contents": []}, "gemini/v1beta/models/gemini-x:generateContent")
+    for raw, path in (
+        ({"model": "gpt-4"}, "openai/v1/chat/completions"),
+        ({}, "openai/v1/embeddings"),
+        ({"model": "claude"}, "anthropic/v1/messages"),
+        ({"model": "claude"}, "anthropic/v1/messages/count_tokens"),
+        ({"contents": []}, "google/v1beta/models/other:generateContent"),
+        (
+            {"generateContentRequest": {"model": "models/other"}},
+            "google/v1beta/models/gemini-x:countTokens",
+        ),
+    ):
+        with pytest.raises(ModelRefused):
+            ask(raw, path)
+        if raw:
+            ask(raw, path, FREE)
+
+
+def test_a_model_that_is_named_twice_is_refused_where_a_rule_is_in_force() -> None:
+    raw = b'{"model": "gpt-4", "model": "gpt-5"}'
+    with pytest.raises(RefusedRequest, match="twice"):
+        ask(raw, "openai/v1/responses")
+    ask(raw, "openai/v1/responses", FREE)
+
+
+def test_a_form_is_read_whole_where_a_rule_is_in_force() -> None:
+    path = "openai/v1/audio/transcriptions"
+    field = 'Content-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    good = f"--b\r\n{field.format('model', 'gpt-5-transcribe')}--b--".encode()
+    assert ask(good, path, kind=FORM).model == "gpt-5-transcribe"
+    for bad in (good.replace(b"gpt-5", b"gpt-4"), f"--b\r\n{field.format('x', '1')}--b--".encode()):
+        with pytest.raises(ModelRefused):
+            ask(bad, path, kind=FORM)
+        ask(bad, path, FREE, kind=FORM)
+    assert read_limit(FREE, FORM) == MAX_READ_BYTES == read_limit(HELD, b"application/json")
+    assert read_limit(HELD, b"Multipart/Form-Data; boundary=b") > 25_000_000
+    provider = PROVIDERS["openai"]
+    with pytest.raises(TooLarge):
+        hold_body(
+            Body(good, whole=False),
+            FORM,
+            provider,
+            match("openai", b"/v1", "POST", b"/v1/" + path[10:].encode()),
+            HELD,
+        )
+
+
+@pytest.mark.parametrize("kind", [FORM, b"application/x-www-form-urlencoded", b"Multipart/Mixed; boundary=b"])
+def test_a_route_that_takes_json_takes_no_form(kind: bytes) -> None:
+    with pytest.raises(RefusedRequest, match="application/json"):
+        ask(b'{"model":"gpt-5","x":"&model=gpt-4&"}', "openai/v1/chat/completions", FREE, kind=kind)
+
+
+def test_tools_know_no_models() -> None:
+    ask({"user_id": str(HELD.user_id)}, "composio/api/v3/tools/execute/X")
