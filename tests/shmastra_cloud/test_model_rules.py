@@ -1,4 +1,10 @@
+import time
+from pathlib import Path
+
+import httpx
+import openai
 import pytest
+from tests.shmastra_cloud.webs import MASTER_KEY, web_process
 
 from shmastra_cloud.database import Pool
 from shmastra_cloud.gateway import BadPattern
@@ -44,3 +50,53 @@ async def test_who_or_what_does_not_exist_is_refused(pool: Pool) -> None:
     with pytest.raises(BadPattern):
         await set_rules(pool, None, ["gpt-5"])
     assert (await rules_of(pool, None))["patterns"] == []
+
+
+def _within_a_second(ask: httpx.Client, key: str, path: str, model: str, status: int) -> httpx.Response:
+    deadline = time.monotonic() + 1
+    while True:
+        answer = ask.post(path, headers={"x-api-key": key}, json={"model": model})
+        if answer.status_code == status:
+            return answer
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.02)
+
+
+async def test_a_change_holds_on_every_process_within_a_second(
+    dsn: str, pool: Pool, vault: Vault, tmp_path: Path
+) -> None:
+    users = Users(pool, vault)
+    key = await users.virtual_key(await users.invite("ann@example.com"))
+    environ = {
+        "DATABASE_URL": dsn,
+        "SHMASTRA_MASTER_KEY": MASTER_KEY,
+        "SHMASTRA_ENGINE_URL": "http://127.0.0.1:1",
+        "SHMASTRA_ENGINE_KEY": "e2b_test",
+        "E2B_CONNECTION_RETRIES": "0",
+        "OPENAI_API_KEY": "sk-real",
+        "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",  # nobody is there: what is let through is a 502
+    }
+    path = "/api/gateway/openai/v1/chat/completions"
+    with (
+        web_process(tmp_path, **environ) as first,
+        web_process(tmp_path, "--only", "gateway", **environ) as second,
+    ):
+        clients = [httpx.Client(base_url=one.url) for one in (first, second)]
+        for client in clients:
+            _within_a_second(client, key, path, "gpt-5-pro", 502)
+        first.shmastra("key", "models", "ann@example.com", "--allow", "openai/gpt-5*")
+        first.shmastra("key", "models", "--organization", "--allow", "!openai/*-pro")
+        for client in clients:
+            refused = _within_a_second(client, key, path, "gpt-5-pro", 403)
+            assert refused.json()["error"]["code"] == "model_not_allowed"
+            assert "openai/gpt-5*, !openai/*-pro" in refused.json()["error"]["message"]
+            _within_a_second(client, key, path, "gpt-5", 502)
+        with (
+            openai.OpenAI(api_key=key, base_url=f"{first.url}/api/gateway/openai/v1") as sdk,
+            pytest.raises(openai.PermissionDeniedError, match="openai/gpt-5-pro is not allowed"),
+        ):
+            sdk.chat.completions.create(model="gpt-5-pro", messages=[])
+        first.shmastra("key", "models", "--organization", "--none")
+        for client in clients:
+            _within_a_second(client, key, path, "gpt-5-pro", 502)
+            client.close()

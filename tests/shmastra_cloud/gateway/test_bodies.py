@@ -8,6 +8,8 @@ from shmastra_cloud.gateway.routes import match
 
 CHAT = match("openai", b"/v1", "POST", b"/v1/chat/completions").route
 
+RESPONSES = match("openai", b"/v1", "POST", b"/v1/responses").route
+
 
 def test_a_stream_is_asked_for_its_usage_and_what_else_it_says_is_kept() -> None:
     body = Body(b'{"model": "m", "stream": true, "x": [1]}', whole=True)
@@ -32,9 +34,29 @@ def test_rubbish_is_refused(raw: bytes) -> None:
         inspect(Body(raw, whole=True), CHAT, b"application/json", "me")
 
 
-def test_what_escapes_the_meter_is_refused() -> None:
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"background": true}',
+        b'{"background": 1}',
+        b'{"background": "true"}',
+        b'{"Background": true}',
+        rb'{"\u0062ackground": true}',
+    ],
+)
+def test_what_escapes_the_meter_is_refused(raw: bytes) -> None:
     with pytest.raises(RouteRefused):
-        inspect(Body(b'{"background": true}', whole=True), CHAT, b"application/json", "me")
+        inspect(Body(raw, whole=True), RESPONSES, b"application/json", "me")
+
+
+def test_a_background_that_is_none_is_let_through_but_not_one_in_two_ways() -> None:
+    for raw in (b'{"background": false}', b'{"background": null}'):
+        inspect(Body(raw, whole=True), RESPONSES, b"application/json", "me")
+    pictures = match("openai", b"/v1", "POST", b"/v1/images/generations").route
+    inspect(Body(b'{"background": "transparent"}', whole=True), pictures, b"application/json", "me")
+    with pytest.raises(RefusedRequest):
+        twice = b'{"background": true, "background": false}'
+        inspect(Body(twice, whole=True), RESPONSES, b"application/json", "me")
 
 
 def test_a_models_name_can_always_be_stored() -> None:
