@@ -54,8 +54,8 @@ def test_a_background_that_is_none_is_let_through_but_not_one_in_two_ways() -> N
         inspect(Body(raw, whole=True), RESPONSES, b"application/json", "me")
     pictures = match("openai", b"/v1", "POST", b"/v1/images/generations").route
     inspect(Body(b'{"background": "transparent"}', whole=True), pictures, b"application/json", "me")
+    twice = b'{"background": true, "background": false}'
     with pytest.raises(RefusedRequest):
-        twice = b'{"background": true, "background": false}'
         inspect(Body(twice, whole=True), RESPONSES, b"application/json", "me")
 
 
