@@ -1,0 +1,37 @@
+"""What is kept at a provider under an id: which routes make such a thing, and which ids a path names."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+# As the providers' paths call them, whether or not a route to them is relayed here.
+_COLLECTIONS = frozenset((
+    "responses", "conversations", "files", "file_batches", "uploads", "vector_stores", "containers", "skills",
+    "assistants", "threads", "runs", "batches", "jobs", "videos", "evals", "memory_stores",
+    "cachedContents", "fileSearchStores", "documents", "corpora", "tunedModels",
+))  # fmt: skip
+_ACTIONS = frozenset(("compact", "input_tokens"))  # stand where an id would
+
+
+@lru_cache(maxsize=1024)
+def named_in(path: bytes) -> tuple[tuple[str, str], ...]:
+    """Return the things that a decoded path names, each as its collection and its id, the outermost first."""
+    parts = path.decode("ascii", "replace").split("/")
+    pairs = zip(parts, parts[1:], strict=False)
+    return tuple(
+        (kind, name.partition(":")[0])
+        for kind, name in pairs
+        if kind in _COLLECTIONS and name and name not in _ACTIONS
+    )
+
+
+def creates(method: str, path: bytes) -> bool:
+    """Tell whether a request to a decoded path makes a thing with an id."""
+    return method == "POST" and path.rpartition(b"/")[2].decode("ascii", "replace") in _COLLECTIONS
+
+
+def is_only_kept(pattern: bytes) -> bool:
+    """Tell whether a route, by its pattern, deals with kept things and uses no tokens."""
+    first = pattern.removeprefix(b"/").partition(b"/")
+    kind = first[0].decode("ascii", "replace")
+    return kind in _COLLECTIONS and (kind != "responses" or bool(first[2]))
