@@ -9,6 +9,7 @@ GatewayError
 ├── RouteRefused       403: the route is not safe to share behind one real key
 ├── ModelRefused       403: a rule for this user does not allow the model
 ├── NotOwned           403: the request names something at the provider that this user did not create
+├── OwnershipUnknown   503: whose something at the provider is cannot be told at the moment
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -28,6 +29,7 @@ from shmastra_cloud.gateway.errors import (
     ModelRefused,
     NotConfigured,
     NotOwned,
+    OwnershipUnknown,
     RefusedRequest,
     RouteRefused,
     TooLarge,
@@ -36,6 +38,7 @@ from shmastra_cloud.gateway.errors import (
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.models import ModelRule, checked_patterns, rule_of
+from shmastra_cloud.gateway.ownership import OwnedId, OwnedIds, Ownership
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
@@ -55,6 +58,10 @@ __all__ = [
     "ModelRule",
     "NotConfigured",
     "NotOwned",
+    "OwnedId",
+    "OwnedIds",
+    "Ownership",
+    "OwnershipUnknown",
     "Provider",
     "RefusedRequest",
     "RouteRefused",

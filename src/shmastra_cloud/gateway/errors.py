@@ -62,6 +62,13 @@ class NotOwned(GatewayError):
     code = "not_yours"
 
 
+class OwnershipUnknown(GatewayError):
+    """Whose something at the provider is cannot be told at the moment."""
+
+    status = 503
+    code = "ownership_unknown"
+
+
 class NotConfigured(GatewayError):
     """The provider has no real key here."""
 

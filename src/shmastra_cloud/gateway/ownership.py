@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections import Counter, OrderedDict, deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 RESPONSE_LIFE = timedelta(days=31)  # OpenAI keeps a response for 30
 OTHER_LIFE = timedelta(days=400)
 BATCH = 200
-MAX_ID = 500
+_ID = re.compile(r"[A-Za-z0-9._/:~-]{1,300}")
 MAX_RETRY_SECONDS = 5.0
 PRUNE_SECONDS = 3600.0
 
@@ -83,7 +84,7 @@ class Ownership:
         now = datetime.now(UTC)
         written = []
         for name in ids:
-            if len(name) > MAX_ID or (provider, name) in self._known:
+            if not _ID.fullmatch(name) or (provider, name) in self._known:
                 continue
             self._remember(provider, name, user_id)
             life = RESPONSE_LIFE if name.startswith("resp") else OTHER_LIFE
@@ -129,7 +130,7 @@ class Ownership:
 
     async def _look(self, provider: str, name: str, user_id: UUID) -> UUID | None:
         """Ask the database, twice where it does not know: another process may be about to write."""
-        if len(name) > MAX_ID:
+        if not _ID.fullmatch(name):
             return None
         if self._looking[user_id] >= self._looks_at_once:  # guessing must not keep the others waiting
             raise OwnershipUnknown("Too many ids are being looked up for you at once; try again shortly.")
