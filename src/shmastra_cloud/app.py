@@ -23,12 +23,13 @@ from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import BatchWriter, KeyCache, providers_from_env
+from shmastra_cloud.gateway import BatchWriter, KeyCache, Ownership, providers_from_env
 from shmastra_cloud.gateway_app import database_answers, make_gateway, rule_changed
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.owned_ids import OwnedIdsInDatabase
 from shmastra_cloud.probes import Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
@@ -88,7 +89,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
-    gateway = make_gateway(settings, providers, keys, usage, activity)
+    ownership = Ownership(OwnedIdsInDatabase(pool))
+    gateway = make_gateway(settings, providers, keys, ownership, usage, activity)
     parts = WorkspaceParts(
         store,
         watch,
@@ -135,8 +137,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "sandbox": Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+        background=[notifications.run(), usage.run(), ownership.run(), activity.run()],
+        closing=[pool.close, usage.aclose, ownership.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
         protocols={"admin": admin.PeerProtocol},
     )
 

@@ -11,8 +11,9 @@ from httprelay import Timeouts
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.awake import Awake
 from shmastra_cloud.database import Notifications, open_pool
-from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
+from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, Ownership, providers_from_env
 from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.owned_ids import OwnedIdsInDatabase
 from shmastra_cloud.probes import Probes, nothing
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost
@@ -42,20 +43,22 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     activity = Activity(Awake(pool), settings.idle_seconds)
-    gateway = make_gateway(settings, providers, keys, usage, activity)
+    ownership = Ownership(OwnedIdsInDatabase(pool))
+    gateway = make_gateway(settings, providers, keys, ownership, usage, activity)
     probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}))
     public = Dispatch({GATEWAY: gateway}, probes)
     return Cloud(
         apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
-        background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose],
+        background=[notifications.run(), usage.run(), ownership.run(), activity.run()],
+        closing=[pool.close, usage.aclose, ownership.aclose, gateway.aclose],
     )
 
 
-def make_gateway(
+def make_gateway(  # noqa: PLR0913, PLR0917 -- it joins this many parts
     settings: Settings,
     providers: Mapping[str, Provider],
     keys: KeyCache,
+    ownership: Ownership,
     usage: BatchWriter,
     activity: Activity,
 ) -> Gateway:
@@ -65,6 +68,7 @@ def make_gateway(
         keys,
         usage,
         lambda user: activity.note(user, "a model call"),
+        ownership=ownership,
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
     )
 

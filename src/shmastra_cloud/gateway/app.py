@@ -21,6 +21,7 @@ from httprelay import (
 )
 from shmastra_cloud.gateway.bodies import Body, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.claims import Claim
 from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
 from shmastra_cloud.gateway.errors import (
     GatewayError,
@@ -32,7 +33,7 @@ from shmastra_cloud.gateway.errors import (
 )
 from shmastra_cloud.gateway.exchange import Exchange
 from shmastra_cloud.gateway.formats import error_body
-from shmastra_cloud.gateway.permissions import hold_body, read_limit
+from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.routes import Matched, match
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.formats import Format
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
+    from shmastra_cloud.gateway.ownership import Ownership
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.usage import UsageSink
 
@@ -73,13 +75,14 @@ class Gateway:
         usage: UsageSink,
         activity: Callable[[UUID], None],
         *,
+        ownership: Ownership | None = None,
         timeouts: Timeouts | None = None,
         body_seconds: float = 60.0,
         pool: Pool | None = None,
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
-        self._pool = pool or Pool()
+        self._pool, self._ownership = pool or Pool(), ownership
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -128,7 +131,10 @@ class Gateway:
             raise NotConfigured(
                 f"{provider.name} has no key here: an admin must set {variable} for the cloud."
             )
-        return _Asked(provider, match(provider.name, provider.version, scope["method"], path), key, owner)
+        matched = match(provider.name, provider.version, scope["method"], path)
+        if matched.things:
+            await hold_path(self._ownership, provider, matched, owner)
+        return _Asked(provider, matched, key, owner)
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
         """Relay a request that was let in, and record what it used however it ends."""
@@ -137,15 +143,21 @@ class Gateway:
         exchange.model = asked.matched.model
         status: int | None = None
         whole: bytes | None = None
+        claim: Claim | None = None
         try:
             if route.method == "POST":
                 body = await self._body(scope, receive, asked)
                 if body.gone:
                     return
                 exchange.knows(body)
+                if self._ownership is not None and gives_ids(body, asked.matched):
+                    claim = Claim(self._ownership, asked.provider.name, asked.owner.user_id, send)
+                    send = claim.send
                 whole = body.data if body.whole else None
                 receive = receive if body.whole else replay(body, receive)
             await self._send_on(scope, receive, send, asked, exchange, whole)
+            if claim is not None:
+                await claim.let_go()
         except ClientGone:
             exchange.ended = "client_gone"
             status = 499
@@ -168,6 +180,8 @@ class Gateway:
             raise RefusedRequest("The body did not arrive in time.") from None
         if not body.gone:
             hold_body(body, kind, asked.provider, asked.matched, asked.owner)
+            if body.careful:
+                await hold_ids(self._ownership, body, asked.provider, asked.owner)
         return body
 
     async def _send_on(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours

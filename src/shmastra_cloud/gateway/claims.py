@@ -43,6 +43,13 @@ class Claim:
             await self._events(message)
         await self._send(message)
 
+    async def let_go(self) -> None:
+        """Pass on what is held of an answer that broke off, so that the client sees that it did."""
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self._send(start)
+            await self._send({"type": "http.response.body", "body": bytes(self._held), "more_body": True})
+
     async def _json(self, message: Message) -> None:
         self._held += message.get("body", b"")
         more = message.get("more_body", False)
@@ -53,16 +60,17 @@ class Claim:
         else:  # what is this long is a picture, whose id nobody asks for again
             self._mode = "pass"
         if self._start is not None:
-            await self._send(self._start)
+            start, self._start = self._start, None
+            await self._send(start)
         await self._send({"type": "http.response.body", "body": bytes(self._held), "more_body": more})
 
     async def _events(self, message: Message) -> None:
         """Look into the events that a mark stands in; what is cut in two is looked at with its other half."""
         data = message.get("body", b"")
-        if not self._held and data.endswith((b"\n\n", b"\r\n\r\n")) and not any(m in data for m in _MARKS):
+        if not self._held and data.endswith(b"\n") and not any(mark in data for mark in _MARKS):
             return
         self._held += data
-        whole, _, rest = self._held.rpartition(b"\n\n")
+        whole, _, rest = self._held.rpartition(b"\n")
         self._held = bytearray(rest[-MAX_EVENT_BYTES:])
         for line in whole.split(b"\n"):
             if line.startswith(b"data:") and any(mark in line for mark in _MARKS):
@@ -80,9 +88,10 @@ def ids_in(value: Any) -> Iterator[str]:
     """Return the ids that an answer or an event gives its user; never from what he may have said himself."""
     if not isinstance(value, dict):
         return
-    for name in ("id", "name"):  # Google names things by their path
-        if _is_made(value) and isinstance(value.get(name), str):
-            yield value[name]
+    if _is_made(value):
+        made = value.get("id", value.get("name"))  # Google names things by their path
+        if isinstance(made, str):
+            yield made
     for name in ("response", "file", "message", "delta", "item"):
         if isinstance(value.get(name), dict) and (name != "delta" or "container" in value["delta"]):
             yield from ids_in(value[name])
@@ -97,9 +106,9 @@ def ids_in(value: Any) -> Iterator[str]:
 
 def _is_made(value: dict[str, Any]) -> bool:
     """Tell a thing that is kept from one part of an answer, such as a message, which has an id too."""
-    if isinstance(value.get("name"), str) and "/" in value["name"]:
+    if "object" in value or value.get("type") in {"file", "container", "skill"}:
         return True
-    return "object" in value or value.get("type") in {"file", "container", "skill"}
+    return isinstance(value.get("name"), str) and "/" in value["name"]
 
 
 def _mode(start: Message) -> str:

@@ -1,4 +1,4 @@
-"""Whose the things are that a provider keeps under one real key: known by their ids, recorded as they are made.
+"""Whose the things are that a provider keeps under one real key, by their ids, recorded as they are made.
 
 An id is written to the database before it is passed on to the user, so that no crash can take it from him;
 where the database does not answer in time it is passed on all the same, and written as soon as it can be.
@@ -80,7 +80,7 @@ class Ownership:
         self.lost = 0
 
     async def claim(self, provider: str, ids: Iterable[str], user_id: UUID) -> None:
-        """Record ids as a user's: at once in this process, and in the database before this returns, if it can."""
+        """Record ids as a user's: at once here, and in the database before this returns, if it can."""
         now = datetime.now(UTC)
         written = []
         for name in ids:

@@ -1,21 +1,24 @@
-"""What a request that was let in may say: which model it wants."""
+"""What a request that was let in may say: which model it wants, and whose things it names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.gateway.bodies import MAX_READ_BYTES, inspect
-from shmastra_cloud.gateway.errors import TooLarge
+from shmastra_cloud.gateway.errors import NotOwned, RefusedRequest, TooLarge
+from shmastra_cloud.gateway.references import references
 from shmastra_cloud.gateway.strict import form_model
 
 if TYPE_CHECKING:
     from shmastra_cloud.gateway.bodies import Body
     from shmastra_cloud.gateway.keys import KeyOwner
     from shmastra_cloud.gateway.models import ModelRule
+    from shmastra_cloud.gateway.ownership import Ownership
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.routes import Matched
 
 MAX_FORM_BYTES = 26 * 1024 * 1024  # OpenAI takes files of 25 MB
+_TOOLS_WITH_CONTAINERS = (b'"code_interpreter"', b'"code_execution', b'"shell"')
 
 
 def read_limit(owner: KeyOwner, content_type: bytes) -> int:
@@ -33,6 +36,8 @@ def hold_body(body: Body, content_type: bytes, provider: Provider, matched: Matc
         ModelRefused: it names a model that is not allowed, or none that can be told.
 
     """
+    if not body.data and not matched.route.spends:
+        return
     rule = None if provider.style == "composio" else owner.models
     inspect(body, matched.route, content_type.lower(), str(owner.user_id), careful=rule is not None)
     if rule is not None:
@@ -47,10 +52,58 @@ def _hold_models(
         rule.check(provider.name, matched.model)
         needed = False
     if not content_type.lower().startswith(b"multipart/"):
-        rule.check_body(provider.name, body.asked, needed=needed)
+        try:
+            rule.check_body(provider.name, body.asked, needed=needed)
+        except RecursionError as error:
+            raise RefusedRequest("The body is nested too deeply.") from error
         return
     if not body.whole:
         raise TooLarge("A form may hold 26 MB at most where a rule says which models are allowed.")
     model = form_model(body.data, content_type)
     if needed or model is not None:
         rule.check(provider.name, model)
+
+
+async def hold_path(
+    ownership: Ownership | None, provider: Provider, matched: Matched, owner: KeyOwner
+) -> None:
+    """Let a path name only what this user made.
+
+    Raises:
+        NotOwned: it names something else; the message names where, not what it is.
+        OwnershipUnknown: the database cannot tell now.
+
+    """
+    for kind, name in matched.things:
+        key = f"{kind}/{name}" if provider.style == "google" else name
+        await _hold(ownership, f"The id after /{kind}/", key, provider, owner)
+
+
+async def hold_ids(ownership: Ownership | None, body: Body, provider: Provider, owner: KeyOwner) -> None:
+    """Let a body name only what this user made.
+
+    Raises:
+        NotOwned: it names something else; the message names the field, not what it is.
+        OwnershipUnknown: the database cannot tell now.
+
+    """
+    try:
+        for reference in references(body.asked):
+            await _hold(ownership, reference.field, reference.id, provider, owner)
+    except RecursionError as error:
+        raise RefusedRequest("The body is nested too deeply.") from error
+
+
+async def _hold(
+    ownership: Ownership | None, field: str, name: str | None, provider: Provider, owner: KeyOwner
+) -> None:
+    if name is None or ownership is None:
+        raise NotOwned(f"{field} names something in a way that cannot be checked here.")
+    await ownership.hold(provider.name, field, name, owner.user_id)
+
+
+def gives_ids(body: Body, matched: Matched) -> bool:
+    """Tell whether the answer may give its user an id that he can use later."""
+    if matched.creates and body.asked.get("store") is not False:
+        return True
+    return any(tool in body.data for tool in _TOOLS_WITH_CONTAINERS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from itertools import pairwise
 
 # As the providers' paths call them, whether or not a route to them is relayed here.
 _COLLECTIONS = frozenset((
@@ -10,6 +12,7 @@ _COLLECTIONS = frozenset((
     "assistants", "threads", "runs", "batches", "jobs", "videos", "evals", "memory_stores",
     "cachedContents", "fileSearchStores", "documents", "corpora", "tunedModels",
 ))  # fmt: skip
+_FIRST = re.compile(rb"/([A-Za-z_]+)")
 _ACTIONS = frozenset(("compact", "input_tokens"))  # stand where an id would
 
 
@@ -17,7 +20,7 @@ _ACTIONS = frozenset(("compact", "input_tokens"))  # stand where an id would
 def named_in(path: bytes) -> tuple[tuple[str, str], ...]:
     """Return the things that a decoded path names, each as its collection and its id, the outermost first."""
     parts = path.decode("ascii", "replace").split("/")
-    pairs = zip(parts, parts[1:], strict=False)
+    pairs = pairwise(parts)
     return tuple(
         (kind, name.partition(":")[0])
         for kind, name in pairs
@@ -32,6 +35,6 @@ def creates(method: str, path: bytes) -> bool:
 
 def is_only_kept(pattern: bytes) -> bool:
     """Tell whether a route, by its pattern, deals with kept things and uses no tokens."""
-    first = pattern.removeprefix(b"/").partition(b"/")
-    kind = first[0].decode("ascii", "replace")
-    return kind in _COLLECTIONS and (kind != "responses" or bool(first[2]))
+    found = _FIRST.match(pattern)
+    kind = found[1].decode() if found else ""
+    return kind in _COLLECTIONS and (kind != "responses" or pattern != b"/responses")

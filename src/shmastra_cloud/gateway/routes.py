@@ -1,7 +1,8 @@
 """Which routes of a provider are safe to share behind one real key, and what each of them is.
 
 Everything that reads or writes data of the whole account (files, batches, fine-tuning, assistants,
-containers, administration) is left out: it would be shared by all users.
+containers, administration) is left out: it would be shared by all users. What is named by an id is held
+against who created it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from shmastra_cloud.gateway.errors import RouteRefused
+from shmastra_cloud.gateway.resources import creates, is_only_kept, named_in
 
 _MODEL = rb"(?P<model>[A-Za-z0-9][A-Za-z0-9._:@~-]*)"
 _SLUG = rb"[A-Za-z0-9_-]+"
@@ -46,7 +48,7 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
         Route(
             method,
             re.compile(pattern),
-            spends=method == "POST" and b"ount" not in pattern,
+            spends=method == "POST" and b"ount" not in pattern and not is_only_kept(pattern),
             prose=not _NO_PROSE.search(pattern),
             chat=pattern == b"/chat/completions",
             responses=pattern == b"/responses",
@@ -61,6 +63,12 @@ _ROUTES = {
     "openai": _routes(
         ("POST", b"/chat/completions"),
         ("POST", b"/responses"),
+        ("GET", b"/responses/" + _SLUG + b"(?:/input_items)?"),
+        ("DELETE", b"/responses/" + _SLUG),
+        ("POST", b"/responses/" + _SLUG + b"/cancel"),
+        ("POST", b"/conversations(?:/" + _SLUG + b"(?:/items)?)?"),
+        ("GET", b"/conversations/" + _SLUG + b"(?:/items(?:/" + _SLUG + b")?)?"),
+        ("DELETE", b"/conversations/" + _SLUG + b"(?:/items/" + _SLUG + b")?"),
         ("POST", b"/embeddings"),
         ("POST", b"/images/generations"),
         ("POST", b"/audio/(?:speech|transcriptions|translations)"),
@@ -87,11 +95,17 @@ _ROUTES = {
 
 @dataclass(frozen=True)
 class Matched:
-    """A request's route, its path below the version segment, and the model that the path names."""
+    """A request's route, its path below the version segment, and the model that the path names.
+
+    ``things`` are what it names of what is kept at the provider, by collection and id; ``creates`` says that
+    it makes one.
+    """
 
     route: Route
     rest: bytes
     model: str | None
+    things: tuple[tuple[str, str], ...] = ()
+    creates: bool = False
 
 
 @lru_cache(maxsize=1024)
@@ -111,7 +125,8 @@ def match(provider: str, version: bytes, method: str, path: bytes) -> Matched:
             found = route.method == method and route.pattern.fullmatch(plain)
             if found:
                 model = found.groupdict().get("model")
-                return Matched(route, rest, model.decode() if model and method == "POST" else None)
+                named = model.decode() if model and method == "POST" else None
+                return Matched(route, rest, named, named_in(plain), creates(method, plain))
     shown = path.decode("ascii", "replace")
     raise RouteRefused(f"{method} {shown} of {provider} is not among the routes that the gateway relays.")
 
