@@ -13,21 +13,12 @@ from typing import Any
 
 from shmastra_cloud.gateway.errors import RefusedRequest
 
-# Beginnings of the fields that matter, in lower case. None holds an s or a k, for which Unicode has letters
-# that some readers take for the same; an escape in a name is seen by itself.
-_WORDS = (
-    b'"previou',
-    b'"conver',
-    b'"file',
-    b'"input_file',
-    b'"vector',
-    b'"container',
-    b'"prompt"',
-    b'"cached',
-    b'"image',
-    b'ground"',
-    b"\\u00",
+# Beginnings of the fields that matter, in lower case. But for the last, none holds an s or a k, for which Unicode
+# has letters that some readers take for the same.
+_WORDS = re.compile(
+    rb'"(?:p(?:reviou|rompt")|con(?:ver|tainer)|file|vector|cached|tunnel|compari|bac|skill_?id)'
 )
+_ESCAPED = b"\\u00"  # a letter in a name may be written so
 _FIELD = re.compile(
     r'Content-Disposition: *form-data; *name="([A-Za-z0-9_.\[\]-]+)"'
     r'(?:; *filename="[^"\r\n]*")?(?:; *filename\*=[^\r\n;]*)?',
@@ -39,8 +30,7 @@ _BOUNDARY = re.compile(rb"multipart/form-data; *boundary=(\"?)([0-9A-Za-z'()+_,.
 
 def suspicious(data: bytes) -> bool:
     """Tell whether a body may hold a field that names something at a provider, or runs in the background."""
-    folded = data.lower()
-    return any(word in folded for word in _WORDS)
+    return _WORDS.search(data.lower()) is not None or _ESCAPED in data
 
 
 def parse(data: bytes, *, strict: bool) -> dict[str, Any]:
