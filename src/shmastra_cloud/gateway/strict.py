@@ -13,8 +13,8 @@ from typing import Any
 
 from shmastra_cloud.gateway.errors import RefusedRequest
 
-# Beginnings of the fields that matter, in lower case. But for the last, none holds an s or a k, for which Unicode
-# has letters that some readers take for the same.
+# Beginnings of the fields that matter, in lower case. But for the last, none holds an s or a k, for which
+# Unicode has letters that some readers take for the same.
 _WORDS = re.compile(
     rb'"(?:p(?:reviou|rompt")|con(?:ver|tainer)|file|vector|cached|tunnel|compari|bac|skill_?id)'
 )
