@@ -37,7 +37,7 @@ from shmastra_cloud.gateway.errors import (
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
-from shmastra_cloud.gateway.models import ModelRule, checked_patterns, rule_of
+from shmastra_cloud.gateway.model_rule import ModelRule, checked_patterns, rule_of
 from shmastra_cloud.gateway.ownership import OwnedId, OwnedIds, Ownership
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink

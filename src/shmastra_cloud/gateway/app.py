@@ -19,9 +19,11 @@ from httprelay import (
     relay,
     safe_path,
 )
+from shmastra_cloud.gateway.accounts import Accounts
 from shmastra_cloud.gateway.bodies import Body, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
 from shmastra_cloud.gateway.claims import Claim
+from shmastra_cloud.gateway.composio import owned_query, trimmed, trims
 from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
 from shmastra_cloud.gateway.errors import (
     GatewayError,
@@ -35,6 +37,7 @@ from shmastra_cloud.gateway.exchange import Exchange
 from shmastra_cloud.gateway.formats import error_body
 from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.routes import Matched, match
+from shmastra_cloud.gateway.trimming import Trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -83,6 +86,7 @@ class Gateway:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
         self._pool, self._ownership = pool or Pool(), ownership
+        self._accounts = Accounts(self._pool)
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -134,6 +138,8 @@ class Gateway:
         matched = match(provider.name, provider.version, scope["method"], path)
         if matched.things:
             await hold_path(self._ownership, provider, matched, owner)
+        if provider.style == "composio":
+            await self._accounts.hold_path(provider, scope["method"], matched.plain, str(owner.user_id))
         return _Asked(provider, matched, key, owner)
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
@@ -145,7 +151,7 @@ class Gateway:
         whole: bytes | None = None
         claim: Claim | None = None
         try:
-            if route.method == "POST":
+            if route.method in {"POST", "PATCH"}:
                 body = await self._body(scope, receive, asked)
                 if body.gone:
                     return
@@ -180,7 +186,10 @@ class Gateway:
             raise RefusedRequest("The body did not arrive in time.") from None
         if not body.gone:
             hold_body(body, kind, asked.provider, asked.matched, asked.owner)
-            if body.careful:
+            if asked.provider.style == "composio":
+                user = str(asked.owner.user_id)
+                await self._accounts.hold_body(asked.provider, asked.matched.plain, body, user)
+            elif body.careful:
                 await hold_ids(self._ownership, body, asked.provider, asked.owner)
         return body
 
@@ -194,6 +203,11 @@ class Gateway:
         body: bytes | None,
     ) -> None:
         query = query_for_provider(scope["query_string"], asked.key.key)
+        if asked.provider.style == "composio":
+            user, plain = str(asked.owner.user_id), asked.matched.plain
+            query = owned_query(plain, query, user)
+            if trims(scope["method"], plain):
+                send = Trimmed(lambda answer: trimmed(plain, answer, user), send).send
         path = asked.provider.base_path + asked.matched.rest
         await relay(
             scope,

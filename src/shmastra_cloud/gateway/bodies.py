@@ -30,7 +30,7 @@ class Body:
     """A request's body: ``data`` is what was read of it, ``whole`` whether that is all.
 
     ``asked`` is the JSON object that it is, empty for a form; ``careful``: it was read as one that may name
-    something at the provider, and names no field twice.
+    something at the provider, and names no field twice. ``accounts`` are those at Composio that it names.
     """
 
     data: bytes
@@ -40,6 +40,7 @@ class Body:
     adds_usage: bool = False
     careful: bool = False
     asked: dict[str, Any] = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()
 
 
 async def read_body(receive: Receive, seconds: float, limit: int = MAX_READ_BYTES) -> Body:
@@ -85,7 +86,7 @@ def replay(body: Body, receive: Receive) -> Receive:
     return again
 
 
-def inspect(body: Body, route: Route, content_type: bytes, owner: str, *, careful: bool = False) -> None:
+def inspect(body: Body, route: Route, content_type: bytes, *, careful: bool = False) -> None:
     """Note the model, ask for the usage of a stream, and hold what a body may say.
 
     ``careful``: read it as strictly as one that names something at the provider.
@@ -106,9 +107,6 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str, *, carefu
         raise TooLarge("A JSON body may hold 8 MB at most.")
     body.careful = careful or suspicious(body.data)
     asked = body.asked = parse(body.data, strict=body.careful)
-    if route.owned:
-        _check_owner(asked, owner)
-        body.data = json.dumps(asked).encode()  # of two fields of one name, the one that was checked
     if body.careful and _in_background(asked, route):
         raise RouteRefused("Background responses cannot be metered; ask for the answer itself.")
     model = asked.get("model")
@@ -126,14 +124,6 @@ def _in_background(asked: dict[str, Any], route: Route) -> bool:
 def _storable(model: str) -> str:
     """Return a model's name without what a database takes for no text."""
     return _CONTROL.sub("\ufffd", model[:MAX_MODEL_CHARACTERS])
-
-
-def _check_owner(asked: dict[str, Any], owner: str) -> None:
-    others = [name for name in ("connected_account_id", "entity_id", "custom_auth_params") if asked.get(name)]
-    if others or asked.get("user_id") != owner:
-        raise RouteRefused(
-            f"Tools run only with user_id {owner}, and without {', '.join(others) or 'another'}."
-        )
 
 
 def _ask_for_usage(body: Body, asked: dict[str, Any]) -> None:

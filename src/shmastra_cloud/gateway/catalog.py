@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shmastra_cloud.gateway.models import ModelRule
+    from shmastra_cloud.gateway.model_rule import ModelRule
     from shmastra_cloud.gateway.providers import Provider
 
 _DEMO = "smollm2-135m-instruct"

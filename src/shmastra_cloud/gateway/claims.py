@@ -95,6 +95,8 @@ def ids_in(value: Any) -> Iterator[str]:
     for name in ("response", "file", "message", "delta", "item"):
         if isinstance(value.get(name), dict) and (name != "delta" or "container" in value["delta"]):
             yield from ids_in(value[name])
+    if isinstance(value.get("session_id"), str):  # of Composio's
+        yield value["session_id"]
     container = value.get("container")
     if isinstance(container, dict) and isinstance(container.get("id"), str):
         yield container["id"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from shmastra_cloud.gateway.models import ModelRule
+    from shmastra_cloud.gateway.model_rule import ModelRule
 
 GRACE_SECONDS = 60.0
 NEGATIVE_SECONDS = 10.0

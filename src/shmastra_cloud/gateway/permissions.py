@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.gateway.bodies import MAX_READ_BYTES, inspect
+from shmastra_cloud.gateway.composio import owned_body
 from shmastra_cloud.gateway.errors import NotOwned, RefusedRequest, TooLarge
 from shmastra_cloud.gateway.references import references
 from shmastra_cloud.gateway.strict import form_model
@@ -12,7 +14,7 @@ from shmastra_cloud.gateway.strict import form_model
 if TYPE_CHECKING:
     from shmastra_cloud.gateway.bodies import Body
     from shmastra_cloud.gateway.keys import KeyOwner
-    from shmastra_cloud.gateway.models import ModelRule
+    from shmastra_cloud.gateway.model_rule import ModelRule
     from shmastra_cloud.gateway.ownership import Ownership
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.routes import Matched
@@ -36,12 +38,23 @@ def hold_body(body: Body, content_type: bytes, provider: Provider, matched: Matc
         ModelRefused: it names a model that is not allowed, or none that can be told.
 
     """
+    if provider.style == "composio":
+        _act_as(str(owner.user_id), body, content_type, matched)
+        return
     if not body.data and not matched.route.spends:
         return
-    rule = None if provider.style == "composio" else owner.models
-    inspect(body, matched.route, content_type.lower(), str(owner.user_id), careful=rule is not None)
+    rule = owner.models
+    inspect(body, matched.route, content_type.lower(), careful=rule is not None)
     if rule is not None:
         _hold_models(rule, body, content_type, provider, matched)
+
+
+def _act_as(user: str, body: Body, content_type: bytes, matched: Matched) -> None:
+    """Have a request to Composio act as the key's user; what is sent on is what was checked."""
+    body.data = body.data or b"{}"
+    inspect(body, matched.route, content_type.lower(), careful=True)
+    body.accounts = tuple(dict.fromkeys(owned_body(matched.plain, body.asked, user)))
+    body.data = json.dumps(body.asked).encode()
 
 
 def _hold_models(

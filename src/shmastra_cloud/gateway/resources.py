@@ -9,7 +9,7 @@ from itertools import pairwise
 # As the providers' paths call them, whether or not a route to them is relayed here.
 _COLLECTIONS = frozenset((
     "responses", "conversations", "files", "file_batches", "uploads", "vector_stores", "containers", "skills",
-    "assistants", "threads", "runs", "batches", "jobs", "videos", "evals", "memory_stores",
+    "assistants", "threads", "runs", "session", "batches", "jobs", "videos", "evals", "memory_stores",
     "cachedContents", "fileSearchStores", "documents", "corpora", "tunedModels",
 ))  # fmt: skip
 _FIRST = re.compile(rb"/([A-Za-z_]+)")

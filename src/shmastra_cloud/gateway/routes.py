@@ -33,7 +33,6 @@ class Route:
     prose: bool = True
     chat: bool = False
     responses: bool = False
-    owned: bool = False
     forms: bool = False
 
 
@@ -58,6 +57,13 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
     )
 
 
+def _acting(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
+    return tuple(
+        Route(method, re.compile(rb"/api/v3(?:\.\d)?" + path), spends=False) for method, path in lines
+    )
+
+
+_SESSION = b"/tool_router/session/" + _SLUG
 _OPENAI_MODELS = (("GET", b"/models"), ("GET", b"/models/" + _MODEL))
 _ROUTES = {
     "openai": _routes(
@@ -82,20 +88,32 @@ _ROUTES = {
         *_OPENAI_MODELS,
     ),
     "demo": _routes(("POST", b"/chat/completions"), ("POST", b"/completions"), *_OPENAI_MODELS),
-    # Only the catalogue is the same for everyone; what acts for somebody must name the key's owner.
-    "composio": (
-        *_routes(
-            ("GET", rb"/api/v3(?:\.\d)?/(?:tools|toolkits)(?:/" + _SLUG + b")?"),
-            ("GET", rb"/api/v3(?:\.\d)?/toolkits/categories"),
-        ),
-        Route("POST", re.compile(rb"/api/v3(?:\.\d)?/tools/execute/" + _SLUG), spends=False, owned=True),
+    # Only the catalogue is the same for everyone; all else acts as the key's user (see `composio`). Triggers,
+    # files and MCP servers are left out: what they send or hold is reached without any user being named.
+    "composio": _acting(
+        ("GET", b"/(?:tools|toolkits|triggers_types)(?:/" + _SLUG + b")?"),
+        ("POST", b"/tools/execute/" + _SLUG + b"(?:/input)?"),
+        ("GET", b"/auth_configs(?:/" + _SLUG + b")?"),
+        ("POST", b"/auth_configs"),
+        ("GET", b"/connected_accounts"),
+        ("POST", b"/connected_accounts(?:/link)?"),
+        ("GET", b"/connected_accounts/" + _SLUG),
+        ("DELETE", b"/connected_accounts/" + _SLUG),
+        ("PATCH", b"/connected_accounts/" + _SLUG + b"(?:/status)?"),
+        ("POST", b"/connected_accounts/" + _SLUG + b"/(?:refresh|revoke)"),
+        ("POST", b"/tool_router/session"),
+        ("GET", _SESSION + b"(?:/(?:toolkits|tools|config_history|mounts/" + _SLUG + b"/items))?"),
+        ("POST", _SESSION + b"/(?:attach|execute|execute_meta|link|proxy_execute|search)"),
+        ("POST", _SESSION + b"/mounts/" + _SLUG + b"/(?:upload_url|download_url|delete)"),
+        ("PATCH", _SESSION),
+        ("DELETE", _SESSION),
     ),
 }
 
 
 @dataclass(frozen=True)
 class Matched:
-    """A request's route, its path below the version segment, and the model that the path names.
+    """A request's route, its path below the version segment, also decoded, and the model that it names.
 
     ``things`` are what it names of what is kept at the provider, by collection and id; ``creates`` says that
     it makes one.
@@ -103,6 +121,7 @@ class Matched:
 
     route: Route
     rest: bytes
+    plain: bytes
     model: str | None
     things: tuple[tuple[str, str], ...] = ()
     creates: bool = False
@@ -126,7 +145,7 @@ def match(provider: str, version: bytes, method: str, path: bytes) -> Matched:
             if found:
                 model = found.groupdict().get("model")
                 named = model.decode() if model and method == "POST" else None
-                return Matched(route, rest, named, named_in(plain), creates(method, plain))
+                return Matched(route, rest, plain, named, named_in(plain), creates(method, plain))
     shown = path.decode("ascii", "replace")
     raise RouteRefused(f"{method} {shown} of {provider} is not among the routes that the gateway relays.")
 

@@ -7,7 +7,7 @@ import pytest
 from shmastra_cloud.gateway.bodies import MAX_READ_BYTES, Body
 from shmastra_cloud.gateway.errors import ModelRefused, RefusedRequest, TooLarge
 from shmastra_cloud.gateway.keys import KeyOwner
-from shmastra_cloud.gateway.models import ModelRule
+from shmastra_cloud.gateway.model_rule import ModelRule
 from shmastra_cloud.gateway.permissions import hold_body, read_limit
 from shmastra_cloud.gateway.providers import providers_from_env
 from shmastra_cloud.gateway.routes import match

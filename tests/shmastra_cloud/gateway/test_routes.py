@@ -27,7 +27,15 @@ def test_the_model_in_googles_path_is_read() -> None:
         ("openai", b"/v1", "GET", b"/models"),
         ("anthropic", b"/v1", "GET", b"/v1/organizations/me"),
         ("google", b"/v1beta", "POST", b"/v1beta/cachedContents"),
-        ("composio", b"", "GET", b"/api/v3/connected_accounts"),
+        ("composio", b"", "GET", b"/api/v3/trigger_instances/active"),
+        ("composio", b"", "POST", b"/api/v3/trigger_instances/X/upsert"),
+        ("composio", b"", "POST", b"/api/v3.1/mcp/servers"),
+        ("composio", b"", "POST", b"/api/v3/files/upload/request"),
+        ("composio", b"", "PATCH", b"/api/v3/auth_configs/ac_1"),
+        ("composio", b"", "DELETE", b"/api/v3/auth_configs/ac_1"),
+        ("composio", b"", "GET", b"/api/v3.1/internal/action_execution/logs"),
+        ("composio", b"", "GET", b"/api/v1/connectedAccounts"),
+        ("composio", b"", "GET", b"/api/v2/connectedAccounts"),
     ],
 )
 def test_what_belongs_to_the_whole_account_is_refused(

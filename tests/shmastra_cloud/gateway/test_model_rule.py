@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from shmastra_cloud.gateway.errors import BadPattern, ModelRefused
-from shmastra_cloud.gateway.models import ModelRule, checked_patterns, rule_of
+from shmastra_cloud.gateway.model_rule import ModelRule, checked_patterns, rule_of
 
 RULE = ModelRule(("openai/gpt-5*", "anthropic/*"), ("openai/*-pro",))
 
