@@ -38,7 +38,9 @@ from shmastra_cloud.gateway.errors import (
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.model_rule import ModelRule, checked_patterns, rule_of
+from shmastra_cloud.gateway.own_prices import read_own_prices
 from shmastra_cloud.gateway.ownership import OwnedId, OwnedIds, Ownership
+from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
@@ -62,6 +64,7 @@ __all__ = [
     "OwnedIds",
     "Ownership",
     "OwnershipUnknown",
+    "Prices",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
@@ -73,5 +76,6 @@ __all__ = [
     "catalog",
     "checked_patterns",
     "providers_from_env",
+    "read_own_prices",
     "rule_of",
 ]

@@ -39,7 +39,7 @@ class Accounts:
             OwnershipUnknown: Composio cannot tell now.
 
         """
-        owner, until = self._known.get(name, ("", 0.0))
+        owner, until = self._known.get(name, ("", float("-inf")))
         if until < self._clock():
             owner = await self._ask(provider, name)
         if owner != user:
@@ -55,7 +55,7 @@ class Accounts:
         """Let a body name only a user's own accounts; raises as :meth:`hold` and :meth:`hold_first`."""
         for name in body.accounts:
             await self.hold(provider, name, user)
-        toolkit = new_sign_in(path, body.asked)
+        toolkit = new_sign_in(path, body.fields)
         if toolkit is not None:
             await self.hold_first(provider, toolkit)
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shmastra_cloud.gateway.asked import NOTHING_SPECIAL, Asked, asked_of
 from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused, TooLarge
 from shmastra_cloud.gateway.strict import parse, suspicious
 
@@ -29,7 +30,7 @@ _PEEK_BYTES = 64 * 1024
 class Body:
     """A request's body: ``data`` is what was read of it, ``whole`` whether that is all.
 
-    ``asked`` is the JSON object that it is, empty for a form; ``careful``: it was read as one that may name
+    ``fields`` is the JSON object that it is, empty for a form; ``careful``: it was read as one that may name
     something at the provider, and names no field twice. ``accounts`` are those at Composio that it names.
     """
 
@@ -39,8 +40,9 @@ class Body:
     model: str | None = None
     adds_usage: bool = False
     careful: bool = False
-    asked: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
     accounts: tuple[str, ...] = ()
+    asked: Asked = NOTHING_SPECIAL
 
 
 async def read_body(receive: Receive, seconds: float, limit: int = MAX_READ_BYTES) -> Body:
@@ -106,11 +108,12 @@ def inspect(body: Body, route: Route, content_type: bytes, *, careful: bool = Fa
     if not body.whole:
         raise TooLarge("A JSON body may hold 8 MB at most.")
     body.careful = careful or suspicious(body.data)
-    asked = body.asked = parse(body.data, strict=body.careful)
+    asked = body.fields = parse(body.data, strict=body.careful)
     if body.careful and _in_background(asked, route):
         raise RouteRefused("Background responses cannot be metered; ask for the answer itself.")
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
+    body.asked = asked_of(asked)
     if route.chat and asked.get("stream") is True:
         _ask_for_usage(body, asked)
 

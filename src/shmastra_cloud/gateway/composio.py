@@ -33,7 +33,7 @@ _OTHERS = frozenset(
 _LISTS = re.compile(rb"/api/v3(?:\.\d)?/connected_accounts")
 _ACCOUNT = re.compile(r"/api/v3(?:\.\d)?/connected_accounts/([A-Za-z0-9_-]+)")
 _TAKES_USER = re.compile(
-    rb"/api/v3(?:\.\d)?/(?:tools/execute/(?!proxy$)[^/]+|connected_accounts/link|tool_router/session)"
+    rb"/api/v3(?:\.\d)?/(?:tools/execute/(?!proxy$)[^/]+|connected_accounts/(?:link|complete_auth)|tool_router/session)"
 )
 _PROXY = re.compile(rb"/api/v3(?:\.\d)?/tools/execute/proxy")
 _CONNECT = re.compile(rb"/api/v3(?:\.\d)?/connected_accounts")
@@ -43,13 +43,14 @@ _SHOWN_OF_SIGN_IN = (
     "last_updated_at", "no_of_connections", "tool_access_config", "restrict_to_following_tools",
     "is_enabled_for_tool_router", "expected_input_fields",
 )  # fmt: skip
+_NO_ACCOUNTS = frozenset(("link", "complete_auth"))
 _PAGE = ("next_cursor", "total_pages", "current_page", "total_items")
 
 
 def account_in(method: str, path: bytes) -> str | None:
-    """Return the connected account that a path names; ``link`` makes one."""
+    """Return the connected account that a path names; ``link`` makes one, ``complete_auth`` ends that."""
     found = _ACCOUNT.match(path.decode("ascii", "replace"))
-    return None if found is None or (found[1] == "link" and method == "POST") else found[1]
+    return None if found is None or (method == "POST" and found[1] in _NO_ACCOUNTS) else found[1]
 
 
 def owned_query(path: bytes, query: bytes, user: str) -> bytes:

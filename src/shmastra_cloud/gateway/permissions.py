@@ -53,8 +53,8 @@ def _act_as(user: str, body: Body, content_type: bytes, matched: Matched) -> Non
     """Have a request to Composio act as the key's user; what is sent on is what was checked."""
     body.data = body.data or b"{}"
     inspect(body, matched.route, content_type.lower(), careful=True)
-    body.accounts = tuple(dict.fromkeys(owned_body(matched.plain, body.asked, user)))
-    body.data = json.dumps(body.asked).encode()
+    body.accounts = tuple(dict.fromkeys(owned_body(matched.plain, body.fields, user)))
+    body.data = json.dumps(body.fields).encode()
 
 
 def _hold_models(
@@ -66,7 +66,7 @@ def _hold_models(
         needed = False
     if not content_type.lower().startswith(b"multipart/"):
         try:
-            rule.check_body(provider.name, body.asked, needed=needed)
+            rule.check_body(provider.name, body.fields, needed=needed)
         except RecursionError as error:
             raise RefusedRequest("The body is nested too deeply.") from error
         return
@@ -101,7 +101,7 @@ async def hold_ids(ownership: Ownership | None, body: Body, provider: Provider, 
 
     """
     try:
-        for reference in references(body.asked):
+        for reference in references(body.fields):
             await _hold(ownership, reference.field, reference.id, provider, owner)
     except RecursionError as error:
         raise RefusedRequest("The body is nested too deeply.") from error
@@ -117,6 +117,6 @@ async def _hold(
 
 def gives_ids(body: Body, matched: Matched) -> bool:
     """Tell whether the answer may give its user an id that he can use later."""
-    if matched.creates and body.asked.get("store") is not False:
+    if matched.creates and body.fields.get("store") is not False:
         return True
     return any(tool in body.data for tool in _TOOLS_WITH_CONTAINERS)

@@ -23,14 +23,17 @@ _SLUG = rb"[A-Za-z0-9_-]+"
 class Route:
     """A safe route: ``spends`` says that it uses tokens, ``chat`` that it is OpenAI's chat completions.
 
-    ``prose`` says that both sides are text, so that tokens can be estimated from bytes where none are told;
-    ``forms`` that it takes a form with a file in it.
+    ``prose`` says that the answer is text, so that tokens can be estimated from bytes where none are told,
+    ``audio`` that speech is made or read, ``draws`` that pictures are made, ``forms`` that it takes a form
+    with a file in it.
     """
 
     method: str
     pattern: re.Pattern[bytes]
     spends: bool = True
     prose: bool = True
+    audio: bool = False
+    draws: bool = False
     chat: bool = False
     responses: bool = False
     forms: bool = False
@@ -49,6 +52,8 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
             re.compile(pattern),
             spends=method == "POST" and b"ount" not in pattern and not is_only_kept(pattern),
             prose=not _NO_PROSE.search(pattern),
+            audio=b"audio" in pattern,
+            draws=b"images" in pattern,
             chat=pattern == b"/chat/completions",
             responses=pattern == b"/responses",
             forms=_FORMS.search(pattern) is not None,
@@ -95,8 +100,9 @@ _ROUTES = {
         ("POST", b"/tools/execute/" + _SLUG + b"(?:/input)?"),
         ("GET", b"/auth_configs(?:/" + _SLUG + b")?"),
         ("POST", b"/auth_configs"),
+        ("POST", b"/toolkits/multi"),
         ("GET", b"/connected_accounts"),
-        ("POST", b"/connected_accounts(?:/link)?"),
+        ("POST", b"/connected_accounts(?:/link|/complete_auth)?"),
         ("GET", b"/connected_accounts/" + _SLUG),
         ("DELETE", b"/connected_accounts/" + _SLUG),
         ("PATCH", b"/connected_accounts/" + _SLUG + b"(?:/status)?"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
+    from decimal import Decimal
     from uuid import UUID
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,9 @@ MAX_RETRY_SECONDS = 5.0
 class UsageRow(NamedTuple):
     """One relayed request.
 
-    ``input_tokens`` includes ``cached_tokens``, ``output_tokens`` includes ``reasoning_tokens``; ``id`` lets
-    a write that is repeated after a lost answer be told from a second request.
+    ``input_tokens`` includes ``cached_tokens`` and ``cache_write_tokens``, ``output_tokens`` includes
+    ``reasoning_tokens``; ``cost`` is in USD, None where no price is known; ``id`` lets a write that is
+    repeated after a lost answer be told from a second request.
     """
 
     user_id: UUID
@@ -42,6 +44,8 @@ class UsageRow(NamedTuple):
     estimated: bool
     at: datetime
     id: UUID
+    cache_write_tokens: int = 0
+    cost: Decimal | None = None
 
 
 class UsageSink(Protocol):

@@ -68,3 +68,9 @@ def test_a_models_name_can_always_be_stored() -> None:
 def test_what_is_too_long_to_read_is_refused_as_such() -> None:
     with pytest.raises(TooLarge):
         inspect(Body(b"{", whole=False), CHAT, b"application/json")
+
+
+def test_what_changes_the_price_is_noted() -> None:
+    body = Body(b'{"model": "gpt-5", "service_tier": "flex"}', whole=True)
+    inspect(body, CHAT, b"application/json")
+    assert body.asked.tier == "flex"
