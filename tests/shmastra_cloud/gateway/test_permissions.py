@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from shmastra_cloud.gateway.bodies import MAX_READ_BYTES, Body
-from shmastra_cloud.gateway.errors import ModelRefused, RefusedRequest, TooLarge
+from shmastra_cloud.gateway.errors import ModelRefused, NotOwned, RefusedRequest, TooLarge
 from shmastra_cloud.gateway.keys import KeyOwner
 from shmastra_cloud.gateway.model_rule import ModelRule
-from shmastra_cloud.gateway.permissions import hold_body, read_limit
+from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.providers import providers_from_env
 from shmastra_cloud.gateway.routes import match
 
@@ -87,3 +87,51 @@ def test_a_route_that_takes_json_takes_no_form(kind: bytes) -> None:
 
 def test_tools_know_no_models() -> None:
     ask({"user_id": str(HELD.user_id)}, "composio/api/v3/tools/execute/X")
+
+
+class Owns:
+    """Holds whatever it is asked about, and refuses the rest."""
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.asked = names, []  # type: ignore[var-annotated]
+
+    async def hold(self, provider: str, field: str, name: str, user_id: uuid.UUID) -> None:
+        self.asked.append((provider, field, name))
+        if name not in self.names:
+            raise NotOwned(field)
+
+
+async def test_only_own_ids_pass_in_a_path_and_in_a_body() -> None:
+    owned: Any = Owns("resp_1", "files/x")
+    openai, google = PROVIDERS["openai"], PROVIDERS["google"]
+    path = match("openai", b"/v1", "GET", b"/v1/responses/resp_1")
+    await hold_path(owned, openai, path, FREE)
+    with pytest.raises(NotOwned, match="/responses/"):
+        await hold_path(owned, openai, match("openai", b"/v1", "GET", b"/v1/responses/resp_2"), FREE)
+    body = ask(
+        {"contents": [{"fileData": {"fileUri": "files/x"}}]}, "google/v1beta/models/gemini-x:countTokens"
+    )
+    await hold_ids(owned, body, google, FREE)
+    assert owned.asked[-1] == ("google", "fileUri", "files/x")
+    for wrong in ({"conversation": "conv_1"}, {"file_id": 5}):
+        with pytest.raises(NotOwned):
+            await hold_ids(owned, Body(b"", whole=True, fields=wrong), openai, FREE)
+    with pytest.raises(NotOwned):
+        await hold_path(None, openai, path, FREE)
+    deep: Any = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    with pytest.raises(RefusedRequest):
+        await hold_ids(owned, Body(b"", whole=True, fields=deep), openai, FREE)
+
+
+def test_an_answer_is_watched_only_where_it_may_give_an_id() -> None:
+    responses, chat = (
+        match("openai", b"/v1", "POST", b"/v1/" + path) for path in (b"responses", b"chat/completions")
+    )
+    assert gives_ids(Body(b"{}", whole=True), responses)
+    assert not gives_ids(Body(b"{}", whole=True, fields={"store": False}), responses)
+    assert gives_ids(Body(b'{"type": "code_interpreter"}', whole=True, fields={"store": False}), responses)
+    assert not gives_ids(Body(b"{}", whole=True), chat)
+    messages = match("anthropic", b"/v1", "POST", b"/v1/messages")
+    assert gives_ids(Body(b'{"tools": [{"type": "code_execution_20250825"}]}', whole=True), messages)
