@@ -23,7 +23,14 @@ from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import BatchWriter, KeyCache, Ownership, providers_from_env
+from shmastra_cloud.gateway import (
+    BatchWriter,
+    KeyCache,
+    Ownership,
+    chosen_models,
+    further_names,
+    providers_from_env,
+)
 from shmastra_cloud.gateway_app import database_answers, make_gateway, rule_changed
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
@@ -31,6 +38,7 @@ from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.owned_ids import OwnedIdsInDatabase
 from shmastra_cloud.probes import Probes
+from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
@@ -91,13 +99,15 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     providers = providers_from_env(os.environ)
     ownership = Ownership(OwnedIdsInDatabase(pool))
     gateway = make_gateway(settings, providers, keys, ownership, usage, activity)
+    note = model_note(providers, chosen_models(os.environ, providers))
+    await announce(pool, "web", further_names(providers))
     parts = WorkspaceParts(
         store,
         watch,
         resumer,
         activity,
         partial(_key_owner, users),
-        note=model_note(providers),
+        note=note,
     )
     relay = MastraRelay(
         settings=settings,
@@ -109,7 +119,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         pool=upstreams,
     )
     studio_parts = studio.StudioParts(
-        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
     )
     pages = _control(
         identity_router, workspaces.router, workspaces.heal_router, studio.router, spending.router

@@ -10,6 +10,8 @@ GatewayError
 ├── ModelRefused       403: a rule for this user does not allow the model
 ├── NotOwned           403: the request names something at the provider that this user did not create
 ├── OwnershipUnknown   503: whose something at the provider is cannot be told at the moment
+├── UnknownProvider    404: no provider has this name
+├── MethodNotAllowed   405: the gateway's own route is asked in another way
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -19,13 +21,14 @@ It imports nothing of sandboxes, so that it can run alone, near the providers.
 """
 
 from shmastra_cloud.gateway.app import Gateway
-from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.catalog import catalog, chosen_models, tiers_from_env
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     BadPattern,
     GatewayError,
     InvalidKey,
     KeysUnavailable,
+    MethodNotAllowed,
     ModelRefused,
     NotConfigured,
     NotOwned,
@@ -33,6 +36,7 @@ from shmastra_cloud.gateway.errors import (
     RefusedRequest,
     RouteRefused,
     TooLarge,
+    UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
@@ -40,8 +44,9 @@ from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.model_rule import ModelRule, checked_patterns, rule_of
 from shmastra_cloud.gateway.own_prices import read_own_prices
 from shmastra_cloud.gateway.ownership import OwnedId, OwnedIds, Ownership
+from shmastra_cloud.gateway.pools import KeyPool
 from shmastra_cloud.gateway.prices import Prices
-from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
+from shmastra_cloud.gateway.providers import Provider, further_names, key_variables, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
 __all__ = [
@@ -56,6 +61,7 @@ __all__ = [
     "KeyOwner",
     "KeyPool",
     "KeysUnavailable",
+    "MethodNotAllowed",
     "ModelRefused",
     "ModelRule",
     "NotConfigured",
@@ -69,13 +75,18 @@ __all__ = [
     "RefusedRequest",
     "RouteRefused",
     "TooLarge",
+    "UnknownProvider",
     "UpstreamLate",
     "UpstreamUnusable",
     "UsageRow",
     "UsageSink",
     "catalog",
     "checked_patterns",
+    "chosen_models",
+    "further_names",
+    "key_variables",
     "providers_from_env",
     "read_own_prices",
     "rule_of",
+    "tiers_from_env",
 ]

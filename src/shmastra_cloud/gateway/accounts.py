@@ -85,6 +85,7 @@ class Accounts:
 
     async def _fetch(self, provider: Provider, path: bytes) -> tuple[int, bytes]:
         """Ask Composio for something small with the real key."""
+        taken = provider.keys.take() if provider.keys else None
         found = bytearray()
         status = 0
 
@@ -103,7 +104,7 @@ class Accounts:
                     pool=self._pool,
                     target=provider.target,
                     path=provider.base_path + path,
-                    headers=[provider.key_lines, (b"accept-encoding", b"identity")],
+                    headers=[*provider.key_lines(taken), (b"accept-encoding", b"identity")],
                 )
         except (RelayError, TimeoutError) as error:
             raise OwnershipUnknown("Composio cannot be asked at the moment; try again.") from error

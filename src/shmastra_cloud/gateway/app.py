@@ -20,6 +20,7 @@ from httprelay import (
     safe_path,
 )
 from shmastra_cloud.gateway.accounts import Accounts
+from shmastra_cloud.gateway.attempts import Attempts, is_bodiless
 from shmastra_cloud.gateway.bodies import Body, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
 from shmastra_cloud.gateway.claims import Claim
@@ -28,15 +29,17 @@ from shmastra_cloud.gateway.credentials import headers_for_provider, presented, 
 from shmastra_cloud.gateway.errors import (
     GatewayError,
     InvalidKey,
+    MethodNotAllowed,
     NotConfigured,
     RefusedRequest,
+    UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.exchange import Exchange
-from shmastra_cloud.gateway.formats import error_body
 from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.prices import Prices
+from shmastra_cloud.gateway.refusals import refuse, send_json
 from shmastra_cloud.gateway.routes import Matched, match
 from shmastra_cloud.gateway.trimming import Trimmed
 
@@ -44,8 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
     from uuid import UUID
 
+    from shmastra_cloud.gateway.attempts import OnResponse
     from shmastra_cloud.gateway.credentials import Headers, Presented
-    from shmastra_cloud.gateway.formats import Format
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
     from shmastra_cloud.gateway.ownership import Ownership
     from shmastra_cloud.gateway.providers import Provider
@@ -70,7 +73,11 @@ class _Asked(NamedTuple):
 
 
 class Gateway:
-    """Answers everything under ``/api/gateway/``; :meth:`aclose` lets go of its connections."""
+    """Answers everything under ``/api/gateway/``; :meth:`aclose` lets go of its connections.
+
+    ``models`` are those that an admin chose for the tiers; ``timeouts`` hold where a provider has none of
+    its own.
+    """
 
     def __init__(  # noqa: PLR0913 -- it joins this many parts
         self,
@@ -79,6 +86,7 @@ class Gateway:
         usage: UsageSink,
         activity: Callable[[UUID], None],
         *,
+        models: Mapping[str, str] | None = None,
         ownership: Ownership | None = None,
         timeouts: Timeouts | None = None,
         body_seconds: float = 60.0,
@@ -86,6 +94,7 @@ class Gateway:
         prices: Prices | None = None,
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
+        self._models = models or {}
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
         self._pool, self._ownership = pool or Pool(), ownership
         self._accounts = Accounts(self._pool)
@@ -112,16 +121,15 @@ class Gateway:
             elif path == PREFIX + b"catalog":
                 await self._catalog(scope, send)
             else:
-                await _answer(send, 404, "plain", "unknown_provider", "There is no such provider here.")
+                raise UnknownProvider("There is no such provider here.")
         except GatewayError as error:
-            await _refuse(send, error, "plain" if provider is None else provider.style)
+            await refuse(send, error, "plain" if provider is None else provider.style)
 
     async def _catalog(self, scope: Scope, send: Send) -> None:
         owner = await self._owner(presented(scope["headers"], scope["query_string"]))
         if scope["method"] != "GET":
-            await _answer(send, 405, "plain", "method_not_allowed", "Ask for the catalog with GET.")
-            return
-        await _send(send, 200, json.dumps(catalog(self._providers, owner.models)).encode())
+            raise MethodNotAllowed("Ask for the catalog with GET.")
+        await send_json(send, 200, json.dumps(catalog(self._providers, self._models, owner.models)).encode())
 
     async def _owner(self, key: Presented) -> KeyOwner:
         owner = await self._keys.owner(key.hash)
@@ -138,7 +146,7 @@ class Gateway:
             raise NotConfigured(
                 f"{provider.name} has no key here: an admin must set {variable} for the cloud."
             )
-        matched = match(provider.name, provider.version, scope["method"], path)
+        matched = match(provider.routes, provider.version, scope["method"], path)
         if matched.things:
             await hold_path(self._ownership, provider, matched, owner)
         if provider.style == "composio":
@@ -173,7 +181,8 @@ class Gateway:
         except (RelayError, UpstreamUnusable) as error:
             failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
             status = failure.status
-            await _refuse(send, failure, asked.provider.style)
+            exchange.ended = "upstream_error"
+            await refuse(send, failure, asked.provider.style)
         finally:
             if status or exchange.status:
                 self._usage.record(exchange.row(status))
@@ -212,20 +221,26 @@ class Gateway:
             if trims(scope["method"], plain):
                 send = Trimmed(lambda answer: trimmed(plain, answer, user), send).send
         path = asked.provider.base_path + asked.matched.rest
-        await relay(
-            scope,
-            receive,
-            exchange.editing(send),
-            pool=self._pool,
-            target=asked.provider.target,
-            path=path + (b"?" + query if query else b""),
-            headers=[*headers_for_provider(scope["headers"], asked.key.key), asked.provider.key_lines],
-            on_response=exchange.on_response,
-            on_cut=exchange.last_event,
-            observer=exchange,
-            body=body,
-            timeouts=self._timeouts,
-        )
+        headers = headers_for_provider(scope["headers"], asked.key.key)
+
+        async def ask(key: Headers, on_response: OnResponse) -> None:
+            await relay(
+                scope,
+                receive,
+                exchange.editing(send),
+                pool=self._pool,
+                target=asked.provider.target,
+                path=path + (b"?" + query if query else b""),
+                headers=headers + key,
+                on_response=on_response,
+                on_cut=exchange.last_event,
+                observer=exchange,
+                body=body,
+                timeouts=asked.provider.timeouts or self._timeouts,
+            )
+
+        repeatable = body is not None or is_bodiless(scope["headers"])
+        await Attempts(asked.provider, exchange, asked.matched.route, repeatable=repeatable).run(ask)
 
 
 def _failure(name: str, error: RelayError) -> GatewayError:
@@ -239,26 +254,3 @@ def _failure(name: str, error: RelayError) -> GatewayError:
         log.warning("no connection to %s: %s", name, error)
         return UpstreamUnusable(f"{name} cannot be reached.")
     return UpstreamUnusable(f"{name} broke off before it answered.")
-
-
-async def _refuse(send: Send, error: GatewayError, style: Format) -> None:
-    await _answer(send, error.status, style, error.code, str(error), retry=error.retry)
-
-
-async def _answer(  # noqa: PLR0913 -- an error has this many parts
-    send: Send, status: int, style: Format, code: str, message: str, *, retry: bool = True
-) -> None:
-    extra = [] if retry else [(b"x-should-retry", b"false")]  # the official SDKs look at it
-    await _send(send, status, error_body(style, status, code, message), extra)
-
-
-async def _send(send: Send, status: int, body: bytes, extra: Headers | None = None) -> None:
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        *(extra or []),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -41,8 +41,6 @@ def hold_body(body: Body, content_type: bytes, provider: Provider, matched: Matc
     if provider.style == "composio":
         _act_as(str(owner.user_id), body, content_type, matched)
         return
-    if not body.data and not matched.route.spends:
-        return
     rule = owner.models
     inspect(body, matched.route, content_type.lower(), careful=rule is not None)
     if rule is not None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 _FIELDS = frozenset((
     "previousresponseid", "comparisonresponseid", "conversation", "conversationid", "fileid", "fileids",
     "vectorstoreid", "vectorstoreids", "container", "containerid", "prompt", "promptid", "skillid",
-    "tunnelid", "cachedcontent", "fileuri", "filesearchstorenames",
+    "tunnelid", "inputfileid", "trainingfile", "validationfile", "cachedcontent", "fileuri",
+    "filesearchstorenames",
 ))  # fmt: skip
 # Shapes of data, in which any word may be a field of somebody's own.
 _SHAPES = frozenset((

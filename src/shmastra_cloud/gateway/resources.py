@@ -12,6 +12,10 @@ _COLLECTIONS = frozenset((
     "assistants", "threads", "runs", "session", "batches", "jobs", "videos", "evals", "memory_stores",
     "cachedContents", "fileSearchStores", "documents", "corpora", "tunedModels",
 ))  # fmt: skip
+_COST_NOTHING = frozenset((
+    "responses", "conversations", "files", "uploads", "vector_stores", "containers", "skills",
+    "cachedContents", "fileSearchStores",
+))  # fmt: skip
 _FIRST = re.compile(rb"/([A-Za-z_]+)")
 _ACTIONS = frozenset(("compact", "input_tokens"))  # stand where an id would
 
@@ -37,4 +41,4 @@ def is_only_kept(pattern: bytes) -> bool:
     """Tell whether a route, by its pattern, deals with kept things and uses no tokens."""
     found = _FIRST.match(pattern)
     kind = found[1].decode() if found else ""
-    return kind in _COLLECTIONS and (kind != "responses" or pattern != b"/responses")
+    return kind in _COST_NOTHING and (kind != "responses" or pattern != b"/responses")

@@ -16,7 +16,7 @@ from shmastra_cloud.gateway.errors import RefusedRequest
 # Beginnings of the fields that matter, in lower case. But for the last, none holds an s or a k, for which
 # Unicode has letters that some readers take for the same.
 _WORDS = re.compile(
-    rb'"(?:p(?:reviou|rompt")|con(?:ver|tainer)|file|vector|cached|tunnel|compari|bac|skill_?id)'
+    rb'"(?:p(?:reviou|rompt")|con(?:ver|tainer)|(?:input_?|training_?|validation_?)?file|vector|cached|tunnel|compari|bac|skill_?id)'
 )
 _ESCAPED = b"\\u00"  # a letter in a name may be written so
 _FIELD = re.compile(

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from composio_client import APIStatusError, AsyncComposio, PermissionDeniedError
 from tests.doubles.composio import SECRET, Composio, account, sign_in
 from tests.doubles.llm_provider import REAL_KEY
 from tests.shmastra_cloud.gateway.test_app import Rows
+from tests.shmastra_cloud.gateway.worlds import NoDatabase
 from tests.shmastra_cloud.workspaces.test_relay import serving
 
 from httprelay import Pool
-from shmastra_cloud.gateway import Gateway, KeyCache, KeyOwner, OwnedId, Ownership, providers_from_env
+from shmastra_cloud.gateway import Gateway, KeyCache, KeyOwner, Ownership, providers_from_env
 from shmastra_cloud.gateway.accounts import REMEMBERED_SECONDS, Accounts
 from shmastra_cloud.gateway.errors import NotOwned, OwnershipUnknown
 from shmastra_cloud.identity import key_hash, new_virtual_key
@@ -27,16 +28,6 @@ KEYS = {user: new_virtual_key(user) for user in (ANN, BOB)}
 class Keys:
     async def lookup(self, digest: bytes) -> KeyOwner | None:
         return next((KeyOwner(user) for user, key in KEYS.items() if key_hash(key) == digest), None)
-
-
-class Nowhere:
-    """Keeps no ids but those in the process's memory."""
-
-    async def write(self, rows: Sequence[OwnedId]) -> None: ...
-
-    async def owner(self, provider: str, name: str) -> uuid.UUID | None: ...
-
-    async def prune(self) -> None: ...
 
 
 @dataclass
@@ -55,7 +46,7 @@ async def world() -> AsyncIterator[World]:
     composio = Composio()
     for user in (ANN, BOB):
         composio.accounts[f"ca_{user.hex}"] = account(f"ca_{user.hex}", str(user))
-    ownership = Ownership(Nowhere(), again_seconds=0.01)
+    ownership = Ownership(NoDatabase(), again_seconds=0.01)
     writing = asyncio.create_task(ownership.run())
     async with serving(composio) as there:
         providers = providers_from_env({"COMPOSIO_BASE_URL": there, "COMPOSIO_API_KEY": REAL_KEY})

@@ -4,11 +4,11 @@ import pytest
 
 from shmastra_cloud.gateway.bodies import Body, inspect
 from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused, TooLarge
-from shmastra_cloud.gateway.routes import match
+from shmastra_cloud.gateway.routes import match, route_table
 
-CHAT = match("openai", b"/v1", "POST", b"/v1/chat/completions").route
+CHAT = match(route_table("openai"), b"/v1", "POST", b"/v1/chat/completions").route
 
-RESPONSES = match("openai", b"/v1", "POST", b"/v1/responses").route
+RESPONSES = match(route_table("openai"), b"/v1", "POST", b"/v1/responses").route
 
 
 def test_a_stream_is_asked_for_its_usage_and_what_else_it_says_is_kept() -> None:
@@ -52,7 +52,7 @@ def test_what_escapes_the_meter_is_refused(raw: bytes) -> None:
 def test_a_background_that_is_none_is_let_through_but_not_one_in_two_ways() -> None:
     for raw in (b'{"background": false}', b'{"background": null}'):
         inspect(Body(raw, whole=True), RESPONSES, b"application/json")
-    pictures = match("openai", b"/v1", "POST", b"/v1/images/generations").route
+    pictures = match(route_table("openai"), b"/v1", "POST", b"/v1/images/generations").route
     inspect(Body(b'{"background": "transparent"}', whole=True), pictures, b"application/json")
     twice = b'{"background": true, "background": false}'
     with pytest.raises(RefusedRequest):

@@ -13,6 +13,7 @@ from shmastra_cloud.gateway.providers import providers_from_env
 from shmastra_cloud.gateway.routes import match
 
 PROVIDERS = providers_from_env({})
+OPENAI = PROVIDERS["openai"].routes
 FREE = KeyOwner(uuid.uuid4())
 HELD = KeyOwner(uuid.uuid4(), ModelRule(("openai/gpt-5*", "google/gemini-*")))
 FORM = b"multipart/form-data; boundary=b"
@@ -23,7 +24,7 @@ def ask(
 ) -> Body:
     name, _, rest = path.partition("/")
     provider = PROVIDERS[name]
-    matched = match(provider.name, provider.version, "POST", f"/{rest}".encode())
+    matched = match(provider.routes, provider.version, "POST", f"/{rest}".encode())
     body = Body(raw if isinstance(raw, bytes) else json.dumps(raw).encode(), whole=True)
     hold_body(body, kind, provider, matched, owner)
     return body
@@ -74,7 +75,7 @@ def test_a_form_is_read_whole_where_a_rule_is_in_force() -> None:
             Body(good, whole=False),
             FORM,
             provider,
-            match("openai", b"/v1", "POST", b"/v1/" + path[10:].encode()),
+            match(OPENAI, b"/v1", "POST", b"/v1/" + path[10:].encode()),
             HELD,
         )
 
@@ -104,10 +105,10 @@ class Owns:
 async def test_only_own_ids_pass_in_a_path_and_in_a_body() -> None:
     owned: Any = Owns("resp_1", "files/x")
     openai, google = PROVIDERS["openai"], PROVIDERS["google"]
-    path = match("openai", b"/v1", "GET", b"/v1/responses/resp_1")
+    path = match(OPENAI, b"/v1", "GET", b"/v1/responses/resp_1")
     await hold_path(owned, openai, path, FREE)
     with pytest.raises(NotOwned, match="/responses/"):
-        await hold_path(owned, openai, match("openai", b"/v1", "GET", b"/v1/responses/resp_2"), FREE)
+        await hold_path(owned, openai, match(OPENAI, b"/v1", "GET", b"/v1/responses/resp_2"), FREE)
     body = ask(
         {"contents": [{"fileData": {"fileUri": "files/x"}}]}, "google/v1beta/models/gemini-x:countTokens"
     )
@@ -127,11 +128,11 @@ async def test_only_own_ids_pass_in_a_path_and_in_a_body() -> None:
 
 def test_an_answer_is_watched_only_where_it_may_give_an_id() -> None:
     responses, chat = (
-        match("openai", b"/v1", "POST", b"/v1/" + path) for path in (b"responses", b"chat/completions")
+        match(OPENAI, b"/v1", "POST", b"/v1/" + path) for path in (b"responses", b"chat/completions")
     )
     assert gives_ids(Body(b"{}", whole=True), responses)
     assert not gives_ids(Body(b"{}", whole=True, fields={"store": False}), responses)
     assert gives_ids(Body(b'{"type": "code_interpreter"}', whole=True, fields={"store": False}), responses)
     assert not gives_ids(Body(b"{}", whole=True), chat)
-    messages = match("anthropic", b"/v1", "POST", b"/v1/messages")
+    messages = match(PROVIDERS["anthropic"].routes, b"/v1", "POST", b"/v1/messages")
     assert gives_ids(Body(b'{"tools": [{"type": "code_execution_20250825"}]}', whole=True), messages)

@@ -32,6 +32,8 @@ def found(asked: dict[str, Any]) -> list[tuple[str, str | None]]:
         ({"cachedContent": "cachedContents/x"}, "cachedContent", "cachedContents/x"),
         ({"cached_content": "cachedContents/x"}, "cached_content", "cachedContents/x"),
         ({"tools": [{"fileSearch": {"fileSearchStoreNames": ["s/x"]}}]}, "fileSearchStoreNames", "s/x"),
+        ({"input_file_id": "f"}, "input_file_id", "f"),
+        ({"training_file": "f"}, "training_file", "f"),
         ({"file_id": ["f"]}, "file_id", "f"),
         ({"FILEID": "f"}, "FILEID", "f"),
         ({"input": [{"type": "input_file", "file_id": 5}]}, "file_id", None),

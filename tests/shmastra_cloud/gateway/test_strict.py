@@ -34,6 +34,8 @@ def test_rubbish_is_refused(raw: bytes, *, strict: bool) -> None:
         b'{"conversation": {"id": "x"}}',
         b'{"input": [{"type": "input_file", "file_id": "x"}]}',
         b'{"FILE_ID": "x"}',
+        b'{"input_file_id": "x"}',
+        b'{"training_file": "x"}',
         b'{"fileData": {}}',
         rb'{"\u0066ile_id": "x"}',
         rb'{"fil\u0045_id": "x"}',
