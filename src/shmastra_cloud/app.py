@@ -26,16 +26,18 @@ from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import (
     BatchWriter,
     KeyCache,
+    Ownership,
     chosen_models,
     further_names,
     providers_from_env,
 )
-from shmastra_cloud.gateway_app import database_answers, make_gateway
+from shmastra_cloud.gateway_app import database_answers, make_gateway, rule_changed
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.known_keys import KnownKeys
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.owned_ids import OwnedIdsInDatabase
 from shmastra_cloud.probes import Probes
 from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
@@ -89,15 +91,20 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     known = KnownKeys(pool, lambda: notifications.connected)
     keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
     notifications.subscribe(
-        {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
+        {
+            "sandbox": watch.changed,
+            "user": partial(_user_changed, sessions, keys),
+            "model_rule": partial(rule_changed, keys),
+        },
         partial(_forget_all, sessions, keys, watch),
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
+    ownership = Ownership(OwnedIdsInDatabase(pool))
     note = model_note(providers, chosen_models(os.environ, providers))
     await announce(pool, "web", further_names(providers))
     telemetry = Telemetry(settings, os.environ, providers)
-    gateway = make_gateway(settings, providers, keys, usage, activity, telemetry)
+    gateway = make_gateway(settings, providers, keys, ownership, usage, activity, telemetry)
     watched = Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=True))
     parts = WorkspaceParts(
         store,
@@ -122,6 +129,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     pages = _control(
         identity_router, workspaces.router, workspaces.heal_router, studio.router, spending.router
     )
+    pages.include_router(admin.manage_router)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), _no_budgets)
@@ -145,8 +153,16 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "sandbox": Dispatch({GATEWAY: served}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[notifications.run(), known.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, telemetry.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+        background=[notifications.run(), known.run(), usage.run(), ownership.run(), activity.run()],
+        closing=[
+            pool.close,
+            usage.aclose,
+            ownership.aclose,
+            telemetry.aclose,
+            gateway.aclose,
+            upstreams.aclose,
+            engine.aclose,
+        ],
         protocols={"admin": admin.PeerProtocol},
     )
 

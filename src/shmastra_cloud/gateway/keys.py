@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from shmastra_cloud.gateway.model_rule import ModelRule
+
 GRACE_SECONDS = 60.0
 NEGATIVE_SECONDS = 10.0
 RETRY_SECONDS = 0.5
@@ -20,9 +22,10 @@ RETRY_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class KeyOwner:
-    """Who pays for what is asked with a key."""
+    """Who pays for what is asked with a key, and which models he may call (None: any)."""
 
     user_id: UUID
+    models: ModelRule | None = None
 
 
 class KeyLookup(Protocol):
