@@ -128,6 +128,14 @@ class Pool:
         if len(place.idle) > self._keep:
             place.idle.popleft().abort()
 
+    def counts(self) -> dict[str, int]:
+        """Return how many connections are in use, and idle."""
+        places = self._places.values()
+        return {
+            "in_use": sum(place.in_use for place in places),
+            "idle": sum(len(place.idle) for place in places),
+        }
+
     async def aclose(self) -> None:
         """Close what is idle; connections in use close when they are given back."""
         self._closed = True

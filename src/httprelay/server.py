@@ -274,6 +274,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._on_leave = call
         if call is not None:
             self.flow.resume_reading()  # who does not read does not see it go
+            if self.transport.is_closing():  # it went before there was anything to call
+                self.loop.call_soon(call)
 
     # A connection that goes on as a WebSocket, which a subclass may take up.
     def _check_socket(self) -> None:

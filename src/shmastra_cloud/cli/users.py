@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt  # noqa: TC003 -- typer reads the annotations
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from shmastra_cloud.cli.ask import SLOW_SECONDS, ask, named
 from shmastra_cloud.cli.common import Commands, Email, Json, Yes, confirm, group
-from shmastra_cloud.cli.printing import print_json, print_rows
+from shmastra_cloud.cli.printing import plain, print_json, print_rows
 
 user = group("Invite users, let them in and shut them out.")
 key = group("Virtual keys: what a user's sandbox pays with.")
@@ -89,6 +89,41 @@ def key_rotate(email: Email) -> None:
     typer.echo(f"{email} has a new key; his sandbox is given it and its dev server restarts.")
 
 
+@key.command("models")
+def key_models(
+    email: Annotated[str | None, typer.Argument(metavar="EMAIL", help="The user's email.")] = None,
+    *,
+    everyone: Annotated[
+        bool, typer.Option("--all-users", "--organization", help="The rule for all instead of a user's.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Allow these, such as 'openai/gpt-5*' or '!openai/*-pro'."),
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Remove the rule.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show or set which models a user, or everybody, may call."""
+    if (email is None) != everyone:
+        raise typer.BadParameter("Name a user's EMAIL, or --all-users.")
+    if none and allow:
+        raise typer.BadParameter("--none removes the rule; leave --allow out.")
+    path = named("models") if email is None else named("users", email, "models")
+    if allow or none:
+        rules = ask("PUT", path, {"patterns": allow or []}, direct=True)
+    else:
+        rules = ask("GET", path, direct=True)
+    print_json(rules) if as_json else _print_rules(rules)
+
+
+def _print_rules(rules: dict[str, Any]) -> None:
+    whose = "The rule for all" if rules["email"] is None else f"The rule of {rules['email']}"
+    typer.echo(f"{whose}: {', '.join(map(plain, rules['patterns'])) or 'there is none.'}")
+    typer.echo(f"Allowed: {', '.join(map(plain, rules['allowed'])) or 'every model'}")
+    if rules["excluded"]:
+        typer.echo(f"Excluded: {', '.join(map(plain, rules['excluded']))}")
+
+
 def usage(
     *,
     by: Annotated[By, typer.Option(help="What to sum up by.")] = By.USER,
@@ -100,10 +135,21 @@ def usage(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show requests, tokens and cost (USD), by user, model or day."""
+    """Show requests, tokens and cost (USD), by user, model or day; what has no known price is said apart."""
     query = f"?by={by.value}" + (f"&since={since:%Y-%m-%d}T00:00:00Z" if since else "")
     columns = [by.value, "requests", "input_tokens", "output_tokens", "cost_usd"]
-    print_rows(ask("GET", f"/usage{query}"), columns, as_json=as_json, empty=NOTHING_USED)
+    rows = ask("GET", f"/users/usage{query}")
+    if not as_json:
+        rows = [{**row, "cost_usd": _cost(row)} for row in rows]
+    print_rows(rows, columns, as_json=as_json, empty=NOTHING_USED)
+
+
+def _cost(row: dict[str, Any]) -> str:
+    """Write a cost so that what has no known price does not look free."""
+    unpriced, cost = row["unpriced_requests"], f"{row['cost_usd']:.6f}"
+    if not unpriced:
+        return cost
+    return "no price" if not row["cost_usd"] else f"{cost} + {unpriced} without a price"
 
 
 def _print_link(link: dict[str, str], *, as_json: bool) -> None:

@@ -2,15 +2,26 @@
 
 
 class GatewayError(Exception):
-    """A request that the gateway answers itself, with ``status`` and ``code``, in the provider's format."""
+    """A request that the gateway answers itself, with ``status`` and ``code``, in the provider's format.
+
+    ``retry`` says whether asking again could help, ``retry_after`` in how many seconds at the earliest.
+    """
 
     status = 500
     code = "gateway_error"
     retry = True
+    retry_after: int | None = None
 
 
 class BadConfiguration(GatewayError):
     """A setting names no place that a request can be sent to."""
+
+
+class BadPattern(BadConfiguration):
+    """A pattern of models is written in a way that could never match."""
+
+    status = 400
+    code = "bad_pattern"
 
 
 class RefusedRequest(GatewayError):
@@ -41,6 +52,41 @@ class RouteRefused(GatewayError):
     code = "route_not_allowed"
 
 
+class ModelRefused(GatewayError):
+    """A rule for this user does not allow the model."""
+
+    status = 403
+    code = "model_not_allowed"
+
+
+class NotOwned(GatewayError):
+    """The request names something at the provider that this user did not create."""
+
+    status = 403
+    code = "not_yours"
+
+
+class OwnershipUnknown(GatewayError):
+    """Whose something at the provider is cannot be told at the moment."""
+
+    status = 503
+    code = "ownership_unknown"
+
+
+class UnknownProvider(GatewayError):
+    """No provider has this name."""
+
+    status = 404
+    code = "unknown_provider"
+
+
+class MethodNotAllowed(GatewayError):
+    """The gateway's own route is asked in another way."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
 class NotConfigured(GatewayError):
     """The provider has no real key here."""
 
@@ -54,6 +100,7 @@ class KeysUnavailable(GatewayError):
 
     status = 503
     code = "keys_unavailable"
+    retry_after = 2
 
 
 class UpstreamUnusable(GatewayError):
@@ -68,3 +115,17 @@ class UpstreamLate(UpstreamUnusable):
 
     status = 504
     code = "upstream_timeout"
+
+
+class TooManySockets(GatewayError):
+    """This process carries as many WebSockets as it may."""
+
+    status = 429
+    code = "too_many_connections"
+
+
+class Idle(GatewayError):
+    """Neither side of a WebSocket has said anything for too long."""
+
+    status = 504
+    code = "idle_timeout"

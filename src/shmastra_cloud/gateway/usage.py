@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
+    from decimal import Decimal
     from uuid import UUID
 
 log = logging.getLogger(__name__)
@@ -21,10 +22,11 @@ MAX_RETRY_SECONDS = 5.0
 
 
 class UsageRow(NamedTuple):
-    """One relayed request.
+    """One relayed request, or one response of a realtime connection.
 
-    ``input_tokens`` includes ``cached_tokens``, ``output_tokens`` includes ``reasoning_tokens``; ``id`` lets
-    a write that is repeated after a lost answer be told from a second request.
+    ``input_tokens`` includes ``cached_tokens`` and ``cache_write_tokens``, ``output_tokens`` includes
+    ``reasoning_tokens``; ``cost`` is in USD, None where no price is known; ``id`` lets a write that is
+    repeated after a lost answer be told from a second request.
     """
 
     user_id: UUID
@@ -42,6 +44,8 @@ class UsageRow(NamedTuple):
     estimated: bool
     at: datetime
     id: UUID
+    cache_write_tokens: int = 0
+    cost: Decimal | None = None
 
 
 class UsageSink(Protocol):
@@ -76,6 +80,11 @@ class BatchWriter:
             self._rows.popleft()
             self.lost += 1
         self._some.set()
+
+    @property
+    def queued(self) -> int:
+        """How many rows wait to be written."""
+        return len(self._rows)
 
     async def run(self) -> None:
         """Write what comes in until cancelled; a failed batch is tried again."""
