@@ -23,9 +23,10 @@ from httprelay.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
+from httprelay.headers import without_hops
 from httprelay.paths import safe_path
 from httprelay.pool import Pool, Target
-from httprelay.relay import Ended, Observer, Timeouts, relay, without_hops
+from httprelay.relay import Ended, Observer, Timeouts, relay
 from httprelay.server import BoundedHttpProtocol, Bounds
 
 __all__ = [

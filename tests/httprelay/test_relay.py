@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.httprelay.support import exchange, raw_upstream, serving
 
-from httprelay import Pool, RelayError, Target, Timeouts, UpstreamTimeout, relay, without_hops
+from httprelay import Pool, RelayError, Target, Timeouts, UpstreamTimeout, relay
 
 
 class Seen:
@@ -213,6 +213,145 @@ async def test_an_unknown_status_or_a_body_where_none_may_be_is_no_answer(odd: b
     assert answer.endswith(b"UpstreamProtocolError")
 
 
-def test_a_connection_header_names_what_is_for_one_hop() -> None:
-    sent = [(b"connection", b"x-a, close"), (b"x-a", b"1"), (b"x-b", b"2"), (b"te", b"trailers")]
-    assert without_hops(sent) == [(b"x-b", b"2")]
+async def test_an_answer_to_a_request_that_is_still_being_sent_is_passed_on_at_once() -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        await reader.read()
+
+    seen = Seen()
+    async with raw_upstream(early) as up, serving(app_for(up, seen)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfirst")
+        assert (await asyncio.wait_for(reader.readuntil(b"big"), 5)).startswith(b"HTTP/1.1 413 ")
+        writer.close()
+    assert seen.ended == "complete"
+
+
+async def test_a_connection_whose_request_was_not_sent_whole_carries_no_other() -> None:
+    heads: list[bytes] = []
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        await reader.read()
+
+    begun = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfirst"
+    async with raw_upstream(early) as up, serving(app_for(up, Seen())) as port:
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(begun)
+            await asyncio.wait_for(reader.readuntil(b"big"), 5)
+            writer.close()
+    assert len(heads) == 2
+
+
+async def test_a_client_that_has_said_all_and_hangs_up_half_is_taken_for_gone() -> None:
+    seen = Seen()
+    begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
+    async with raw_upstream(upstream(begun, hold=True)) as up, serving(app_for(up, seen)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"hi")
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b"\r\n"
+        writer.close()
+    assert seen.ended == "client_gone"
+
+
+async def test_an_upstream_that_hangs_up_half_has_ended_an_answer_without_a_length() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        writer.write_eof()
+        await reader.read()
+
+    seen = Seen()
+    async with raw_upstream(half) as up, serving(app_for(up, seen)) as port:
+        answer = await exchange(port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert answer.endswith(b"5\r\nhello\r\n0\r\n\r\n")
+    assert seen.ended == "complete"
+
+
+async def test_pipelined_requests_are_relayed_one_after_the_other_over_one_connection() -> None:
+    connections: list[int] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            path = head.split()[1]
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path))
+
+    one, two, last = (
+        b"GET %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % pair
+        for pair in ((b"/one", b""), (b"/two", b""), (b"/last", b"Connection: close\r\n"))
+    )
+    async with raw_upstream(echo) as up, serving(app_for(up, Seen())) as port:
+        answer = await exchange(port, one + two + last)
+    assert answer.index(b"/one") < answer.index(b"/two") < answer.index(b"/last")
+    assert len(connections) == 1
+
+
+async def test_interim_answers_and_trailers_of_an_upstream_are_not_passed_on() -> None:
+    whole = (
+        b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n"
+    )
+    async with raw_upstream(upstream(whole)) as up, serving(app_for(up, Seen())) as port:
+        answer = await exchange(port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"ink" not in answer
+    assert b"x-t" not in answer.lower()
+    assert answer.endswith(b"2\r\nhi\r\n0\r\n\r\n")
+
+
+async def test_trailers_of_a_client_are_not_passed_on() -> None:
+    got = bytearray()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.extend(await reader.readuntil(b"0\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw_upstream(listen) as up, serving(app_for(up, Seen())) as port:
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = await exchange(port, head + b"3;a=b\r\nabc\r\n0\r\nX-T: 1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert got.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("method", [b"HEAD", b"GET"])
+async def test_a_cookie_of_one_answer_is_not_sent_with_the_next_request(method: bytes) -> None:
+    heads: list[bytes] = []
+
+    async def sets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            heads.append(head)
+            writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw_upstream(sets) as up, serving(app_for(up, Seen())) as port:
+        for _ in range(2):
+            await exchange(port, method + b" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert len(heads) == 2
+    assert b"cookie" not in b"".join(heads).lower()
+
+
+async def test_a_body_that_cannot_be_read_ends_the_request() -> None:
+    pool, seen = Pool(), Seen()
+
+    async def broken() -> dict[str, Any]:
+        raise OSError("disc full")
+
+    async with raw_upstream(upstream(b"", hold=True)) as up:
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-length", b"5")]}
+        with pytest.raises(RelayError, match="body could not be read"):
+            await relay(
+                scope,
+                broken,
+                broken,  # type: ignore[arg-type]
+                pool=pool,
+                target=Target("127.0.0.1", up),
+                path=b"/",
+                headers=[],
+                observer=seen,
+            )
+        await pool.aclose()

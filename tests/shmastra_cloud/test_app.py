@@ -1,5 +1,6 @@
 """The web process as a whole, in a process of its own, driven over its real sockets."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,8 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
+
+from shmastra_cloud.provider_list import announced
 
 
 def free_port() -> str:
@@ -34,6 +38,7 @@ def web(dsn: str, tmp_path: Path) -> Iterator[dict[str, str]]:
         "SHMASTRA_ENGINE_URL": "http://127.0.0.1:1",
         "SHMASTRA_ENGINE_KEY": "e2b_test",
         "OPENAI_API_KEY": "sk-very-real-key",
+        "GROQ_API_KEY": "sk-very-real-key",
         "E2B_CONNECTION_RETRIES": "0",
     }
     log = tmp_path / "web.log"
@@ -86,6 +91,12 @@ def test_from_the_invitation_to_the_workspace_page(web: dict[str, str]) -> None:
             assert next(lines) == "event: status"
             assert json.loads(next(lines).removeprefix("data: "))["status"] == "provisioning"
     assert "ann@example.com" in shmastra(web, "sandbox", "list").stdout
+    assert asyncio.run(_announced(web["DATABASE_URL"])) == ["groq"]
+
+
+async def _announced(dsn: str) -> list[str]:
+    async with asyncpg.create_pool(dsn, min_size=1) as pool:
+        return await announced(pool)
 
 
 def test_a_wrong_virtual_key_is_refused_in_the_providers_format(web: dict[str, str]) -> None:

@@ -6,6 +6,8 @@ GatewayError
 │   └── TooLarge       413: the body is too large to be read
 ├── InvalidKey         401: no virtual key, an unknown one, or two different ones
 ├── RouteRefused       403: the route is not safe to share behind one real key
+├── UnknownProvider    404: no provider has this name
+├── MethodNotAllowed   405: the gateway's own route is asked in another way
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -15,23 +17,26 @@ It imports nothing of sandboxes, so that it can run alone, near the providers.
 """
 
 from shmastra_cloud.gateway.app import Gateway
-from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.catalog import catalog, chosen_models, tiers_from_env
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     GatewayError,
     InvalidKey,
     KeysUnavailable,
+    MethodNotAllowed,
     NotConfigured,
     RefusedRequest,
     RouteRefused,
     TooLarge,
+    UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.own_prices import read_own_prices
+from shmastra_cloud.gateway.pools import KeyPool
 from shmastra_cloud.gateway.prices import Prices
-from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
+from shmastra_cloud.gateway.providers import Provider, further_names, key_variables, providers_from_env
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
 __all__ = [
@@ -45,17 +50,23 @@ __all__ = [
     "KeyOwner",
     "KeyPool",
     "KeysUnavailable",
+    "MethodNotAllowed",
     "NotConfigured",
     "Prices",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
     "TooLarge",
+    "UnknownProvider",
     "UpstreamLate",
     "UpstreamUnusable",
     "UsageRow",
     "UsageSink",
     "catalog",
+    "chosen_models",
+    "further_names",
+    "key_variables",
     "providers_from_env",
     "read_own_prices",
+    "tiers_from_env",
 ]

@@ -2,11 +2,15 @@
 
 
 class GatewayError(Exception):
-    """A request that the gateway answers itself, with ``status`` and ``code``, in the provider's format."""
+    """A request that the gateway answers itself, with ``status`` and ``code``, in the provider's format.
+
+    ``retry`` says whether asking again could help, ``retry_after`` in how many seconds at the earliest.
+    """
 
     status = 500
     code = "gateway_error"
     retry = True
+    retry_after: int | None = None
 
 
 class BadConfiguration(GatewayError):
@@ -41,6 +45,20 @@ class RouteRefused(GatewayError):
     code = "route_not_allowed"
 
 
+class UnknownProvider(GatewayError):
+    """No provider has this name."""
+
+    status = 404
+    code = "unknown_provider"
+
+
+class MethodNotAllowed(GatewayError):
+    """The gateway's own route is asked in another way."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
 class NotConfigured(GatewayError):
     """The provider has no real key here."""
 
@@ -54,6 +72,7 @@ class KeysUnavailable(GatewayError):
 
     status = 503
     code = "keys_unavailable"
+    retry_after = 2
 
 
 class UpstreamUnusable(GatewayError):
