@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from httprelay.errors import RelayError, UpstreamClosed, UpstreamProtocolError, UpstreamTimeout
 from httprelay.response import ResponseParser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HIGH_WATER = 64 * 1024
 
@@ -23,6 +26,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._writing_paused = self._reading_paused = False
         self._active = False
+        self._sink: Callable[[], bool] | None = None
         self._error: RelayError | None = None
         self.answer = ResponseParser()
         self.closed = False
@@ -53,6 +57,8 @@ class Connection(asyncio.Protocol):
             answer.feed(data)
         except UpstreamProtocolError as error:
             self.fail(error)
+        if self._sink is not None and self._error is None and self._sink():
+            return
         if answer.buffered > HIGH_WATER and not answer.done and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -93,6 +99,22 @@ class Connection(asyncio.Protocol):
             await self._drained
         self.last_progress = self._loop.time()
 
+    async def wait(self, seconds: float, sink: Callable[[], bool] | None = None) -> None:
+        """Wait until something of the answer arrives; ``sink`` may take it itself, and says that by True.
+
+        Raises:
+            RelayError: nothing more will come, or nothing came in time.
+
+        """
+        self._raise_error()
+        self._waiter, self._sink = self._loop.create_future(), sink
+        self._watch(seconds)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = self._sink = None
+        self._raise_error()
+
     async def read_head(self, seconds: float) -> None:
         """Wait for the answer's final head.
 
@@ -101,7 +123,7 @@ class Connection(asyncio.Protocol):
 
         """
         while not self.answer.head_done:
-            await self._wait(seconds)
+            await self.wait(seconds)
 
     async def read(self, seconds: float) -> bytes:
         """Return the next piece of the body; ``answer.done`` tells whether it is the last one.
@@ -111,7 +133,7 @@ class Connection(asyncio.Protocol):
 
         """
         while not self.answer.buffered and not self.answer.done:
-            await self._wait(seconds)
+            await self.wait(seconds)
         return self.take()
 
     def take(self) -> bytes:
@@ -150,16 +172,6 @@ class Connection(asyncio.Protocol):
         except UpstreamClosed as error:
             return error
         return None
-
-    async def _wait(self, seconds: float) -> None:
-        self._raise_error()
-        self._waiter = self._loop.create_future()
-        self._watch(seconds)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-        self._raise_error()
 
     def _raise_error(self) -> None:
         if self._error is not None and not (self.answer.head_done and self.answer.buffered):

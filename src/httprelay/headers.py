@@ -15,6 +15,7 @@ HOP_BY_HOP = frozenset(
     b"transfer-encoding upgrade http2-settings expect".split()
 )
 FRAMING = frozenset((b"content-length", b"host"))
+_NAMES_NOTHING = frozenset((b"close", b"keep-alive", b"Keep-Alive", b""))
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = bytes([*range(9), *range(10, 32), 127])  # all but the tab
 _KNOWN, _KNOWN_BYTES = 1024, 64
@@ -59,8 +60,11 @@ def without_hops(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     kept = [pair for pair in pairs if pair[0] not in HOP_BY_HOP]
     if len(kept) == len(pairs):
         return kept
-    named = named_by_connection(pairs)
-    return [pair for pair in kept if pair[0] not in named] if named else kept
+    for name, value in pairs:
+        if name == b"connection" and value not in _NAMES_NOTHING:
+            named = named_by_connection(pairs)
+            return [pair for pair in kept if pair[0] not in named]
+    return kept
 
 
 def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from httprelay.connection import Connection
@@ -31,7 +32,7 @@ class Target:
     unix_socket: str | None = None
     dial: Callable[[], Awaitable[socket.socket]] | None = None
 
-    @property
+    @cached_property
     def authority(self) -> bytes:
         """What the Host header says by default."""
         default = 443 if self.tls else 80
@@ -126,6 +127,14 @@ class Pool:
         place.idle.append(connection)
         if len(place.idle) > self._keep:
             place.idle.popleft().abort()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many connections are in use, and idle."""
+        places = self._places.values()
+        return {
+            "in_use": sum(place.in_use for place in places),
+            "idle": sum(len(place.idle) for place in places),
+        }
 
     async def aclose(self) -> None:
         """Close what is idle; connections in use close when they are given back."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from httprelay.headers import Headers
 
-# A path in which no control character hides, then a query; no fragment.
-_TARGET = re.compile(
-    rb"/(?:[\x21\x22\x24\x26-\x3e\x40-\x7e]|%(?![01][0-9a-fA-F]|7[fF]))*(?:\?[\x21\x22\x24-\x7e]*)?"
-)
+# A path, then a query; no fragment. In the path no control character may hide.
+_TARGET = re.compile(rb"/[\x21\x22\x24-\x3e\x40-\x7e]*(?:\?[\x21\x22\x24-\x7e]*)?")
+_HIDDEN = re.compile(rb"[^?]*%(?:[01][0-9a-fA-F]|7[fF])")
+_TELLING = frozenset((b"host", b"content-length", b"transfer-encoding"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
@@ -37,19 +38,24 @@ _NOT_CHUNKED = Refusal(400, "The only Transfer-Encoding is chunked, and not in H
 _NO_VERSION = Refusal(400, "Only HTTP 1.0 and 1.1 are spoken here.")
 
 
+@lru_cache(maxsize=256)
+def _is_host(host: bytes) -> bool:
+    return len(host) < 300 and _HOST.fullmatch(host) is not None
+
+
 def refusal(method: bytes, target: bytes, version: str, headers: Headers) -> Refusal | None:
     """Return how a request (names in lower case) is refused; None where it can be read in one way only."""
     host, hosts, encoding, lengths = b"", 0, b"", 0
     for name, value in headers:
+        if name not in _TELLING:
+            continue
         if name == b"host":
             host = value
             hosts += 1
-        elif name == b"content-length":
+        else:
             lengths += 1
-        elif name == b"transfer-encoding":
-            encoding = value
-            lengths += 1
-    if hosts != 1 or not _HOST.fullmatch(host):
+            encoding = value if name == b"transfer-encoding" else encoding
+    if hosts != 1 or not _is_host(host):
         return _NO_HOST
     if lengths > 1:
         return _TWO_LENGTHS
@@ -59,4 +65,5 @@ def refusal(method: bytes, target: bytes, version: str, headers: Headers) -> Ref
         return _NO_VERSION
     if method in {b"CONNECT", b"TRACE"}:
         return _NO_METHOD
-    return None if _TARGET.fullmatch(target) else _NO_TARGET
+    hidden = b"%" in target and _HIDDEN.match(target)
+    return _NO_TARGET if hidden or not _TARGET.fullmatch(target) else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
 from dataclasses import dataclass
+from types import coroutine
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from httprelay.cycle import BODY_FOLLOWS
 from httprelay.errors import ClientGone, RelayError, UpstreamClosed
 from httprelay.events import WholeEvents
 from httprelay.headers import Headers, end_to_end, is_events
@@ -83,6 +85,7 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
             if not (reused and exchange.repeatable):
                 raise
             pool.give_back(target, connection, reusable=False)
+            connection = None
             connection = await pool.connect(target, timeouts.connect)
             await exchange.ask(connection, head)
         ended = await exchange.answer(on_response, on_cut, observer)
@@ -94,7 +97,8 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
         return ended
     finally:
         exchange.stop()
-        pool.give_back(target, connection, reusable=reusable)
+        if connection is not None:
+            pool.give_back(target, connection, reusable=reusable)
 
 
 class _Exchange:
@@ -108,6 +112,9 @@ class _Exchange:
         self._body_read = body
         self._connection: Connection
         self._pump: asyncio.Task[None] | None = None
+        self._observer: Observer | None = None
+        self._events: WholeEvents | None = None
+        self._unsent: Awaitable[None] | None = None
         self.framing = body_framing(scope["headers"], body)
         self.sent_all = False
         self.client_gone = False
@@ -140,62 +147,84 @@ class _Exchange:
     ) -> Ended:
         """Stream the response to the client."""
         ended: Ended = "client_gone"
-        events: WholeEvents | None = None
-        answer = self._connection.answer
+        answer, self._observer = self._connection.answer, observer
         try:
             headers = end_to_end(answer.status, answer.headers)
             if on_cut is not None and is_events(headers):
-                events, last = WholeEvents(), on_cut
+                self._events = WholeEvents()
             if on_response is not None:
                 headers = on_response(answer.status, headers)
-            await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            if events is None:
-                ended = await self._body(observer)
-            else:
-                ended = await self._events(observer, events, last)
+            start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+            await self._send({**start, BODY_FOLLOWS: True} if answer.done else start)
+            ended = await self._body(on_cut)
         finally:
             if observer is not None:
                 observer.end(ended)
         return ended
 
-    async def _body(self, observer: Observer | None) -> Ended:
+    async def _body(self, on_cut: OnCut | None) -> Ended:
         connection, answer, more = self._connection, self._connection.answer, True
         while more:
-            try:
-                data = await connection.read(self._timeouts.idle)
-            except RelayError:
-                # Returning without an end makes the server cut the connection: the client sees that it broke.
-                return "client_gone" if self.client_gone else "upstream_error"
-            if observer is not None and data:
-                observer.chunk(data)
+            if not answer.buffered and not answer.done:
+                try:
+                    await connection.wait(self._timeouts.idle, self._pass_on)
+                except RelayError as error:
+                    return await self._break(error, on_cut)
+                if self._unsent is not None:
+                    unsent, self._unsent = self._unsent, None
+                    await unsent
             more = not answer.done
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            if answer.buffered or not more:
+                message = self._next()
+                if message is not None:
+                    await self._send(message)
             if self.client_gone:
                 return "client_gone" if more else "complete"
         return "complete"
 
-    async def _events(self, observer: Observer | None, events: WholeEvents, on_cut: OnCut) -> Ended:
-        """Stream events whole, so that a break can be told to whoever reads them."""
-        connection, answer, more = self._connection, self._connection.answer, True
-        while more:
-            try:
-                data = await connection.read(self._timeouts.idle)
-            except RelayError as error:
-                if self.client_gone:
-                    return "client_gone"
-                last = on_cut(error)
-                if last is not None:
-                    await self._send({"type": "http.response.body", "body": events.cut(last)})
-                return "upstream_error"
-            if observer is not None and data:
-                observer.chunk(data)
-            more = not answer.done
+    async def _break(self, error: RelayError, on_cut: OnCut | None) -> Ended:
+        """End a response that will not be whole.
+
+        Returning without an end makes the server cut the connection: the client sees that it broke.
+        """
+        if self.client_gone:
+            return "client_gone"
+        last = on_cut(error) if on_cut is not None and self._events is not None else None
+        if last is not None and self._events is not None:
+            await self._send({"type": "http.response.body", "body": self._events.cut(last)})
+        return "upstream_error"
+
+    def _next(self) -> MutableMapping[str, Any] | None:
+        """Take what has arrived; events go on whole, so that a break can be told to whoever reads them."""
+        data, more, events = self._connection.take(), not self._connection.answer.done, self._events
+        if self._observer is not None and data:
+            self._observer.chunk(data)
+        if events is not None:
             data = events.feed(data) if more else events.feed(data) + events.rest()
-            if data or not more:
-                await self._send({"type": "http.response.body", "body": data, "more_body": more})
-            if self.client_gone:
-                return "client_gone" if more else "complete"
-        return "complete"
+            if more and not data:
+                return None
+        return {"type": "http.response.body", "body": data, "more_body": more}
+
+    def _pass_on(self) -> bool:
+        """Send what has just arrived, sparing the task that waits for it a turn; False where it must go on.
+
+        ``send`` is begun here, and where the client takes nothing at the moment, the task waits for its end.
+        """
+        if self._connection.answer.done:
+            return False
+        try:
+            message = self._next()
+            if message is None:
+                return True
+            sending = self._send(message).__await__()
+            waits_for = next(sending)
+        except StopIteration:
+            return not self.client_gone
+        except Exception as error:  # noqa: BLE001 -- it is the task's to see, whatever it is
+            self._unsent = _failing(error)
+            return False
+        self._unsent = _rest(sending, waits_for)
+        return False
 
     def stop(self) -> None:
         """Stop sending the request."""
@@ -234,3 +263,18 @@ class _Exchange:
                     connection.write(b"0\r\n\r\n")
                 self.sent_all = True
             await connection.drain()
+
+
+@coroutine
+def _rest(begun: Generator[Any, None, None], waits_for: object) -> Generator[Any, None, None]:
+    """Go on with what was begun outside of any task, from where it waits."""
+    try:
+        yield waits_for
+    except BaseException:
+        begun.close()
+        raise
+    yield from begun
+
+
+async def _failing(error: Exception) -> None:
+    raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -50,18 +50,18 @@ class ResponseParser:
             UpstreamProtocolError: it is not HTTP that may be passed on, or follows the answer's end.
 
         """
-        if self._parser is None:
-            self._parser = HttpResponseParser(self)
-        if self.head_done:
-            self._go_on(data)
+        if not self.head_done:
+            self._feed_head(data)
             return
-        room = MAX_HEAD_BYTES - self._head_bytes
-        head = data if len(data) <= room else data[:room]
-        self._head_bytes += len(head)
-        self._raw.append(head)
-        self._parse(head)
-        if len(data) > room:
-            self._past_head(data[room:])
+        before = self.buffered
+        try:
+            self._parser.feed_data(data)  # type: ignore[union-attr]  # the head has made it
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._refuse(error)
+        if self.buffered == before:
+            self._note_without_body(len(data))
+        else:
+            self._without_body = 0
 
     def end(self) -> None:
         """Learn that the connection has ended, in order.
@@ -89,28 +89,35 @@ class ResponseParser:
         """Let go of the parser, which knows us."""
         self._parser, self.keep = None, False
 
-    def _past_head(self, data: bytes) -> None:
-        if not self.head_done:
-            raise UpstreamProtocolError("the upstream's headers are too large")
-        self._go_on(data)
+    def _feed_head(self, data: bytes) -> None:
+        """Look at no more of a head than may be one."""
+        if self._parser is None:
+            self._parser = HttpResponseParser(self)
+        room = MAX_HEAD_BYTES - self._head_bytes
+        head = data if len(data) <= room else data[:room]
+        self._head_bytes += len(head)
+        self._raw.append(head)
+        try:
+            self._parser.feed_data(head)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._refuse(error)
+        if len(data) > room:
+            if not self.head_done:
+                raise UpstreamProtocolError("the upstream's headers are too large")
+            self.feed(data[room:])
 
-    def _go_on(self, data: bytes) -> None:
-        before = self.buffered
-        self._parse(data)
-        # A trailer's line is held by the parser until it has ended.
-        self._without_body = 0 if self.buffered != before else self._without_body + len(data)
+    def _note_without_body(self, size: int) -> None:
+        """Bound what the parser holds of a trailer's line until it has ended."""
+        self._without_body += size
         if self._without_body > MAX_HEAD_BYTES and not self.done:
             raise UpstreamProtocolError("the upstream's chunk lines or trailers are too large")
 
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)  # type: ignore[union-attr]  # feed has made it
-        except (HttpParserError, HttpParserUpgrade) as error:
-            self.keep = False
-            ours = error.__context__
-            if isinstance(ours, UpstreamProtocolError):
-                raise ours from None
-            raise UpstreamProtocolError(f"the upstream's answer is not valid HTTP: {error}") from None
+    def _refuse(self, error: Exception) -> NoReturn:
+        self.keep = False
+        ours = error.__context__
+        if isinstance(ours, UpstreamProtocolError):
+            raise ours from None
+        raise UpstreamProtocolError(f"the upstream's answer is not valid HTTP: {error}") from None
 
     # What httptools calls.
     def on_message_begin(self) -> None:

@@ -18,6 +18,7 @@ from httprelay.server import BoundedHttpProtocol
 if TYPE_CHECKING:
     import asyncio
 
+    from uvicorn._types import ASGISendEvent
     from websockets.frames import Frame
 
 # Of its own, never below warnings: uvicorn's would write addresses with the keys in them, and whole frames.
@@ -119,6 +120,12 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
         super().keepalive_timeout()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Take the application's next message; an answer instead of a socket completes the handshake too."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
     def _refuse(self, text: str) -> None:
         self.disconnected = True

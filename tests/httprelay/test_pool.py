@@ -43,9 +43,11 @@ async def test_connections_are_bounded() -> None:
         connection, _ = await pool.acquire(target, 5)
         with pytest.raises(TooManyConnections):
             await pool.acquire(target, 5)
+        assert pool.counts() == {"in_use": 1, "idle": 0}
         connection.begin(is_head=False)
         pool.give_back(target, connection, reusable=False)
         assert not await once(pool, target)
+        assert pool.counts() == {"in_use": 0, "idle": 1}
         await pool.aclose()
 
 

@@ -355,3 +355,145 @@ async def test_a_body_that_cannot_be_read_ends_the_request() -> None:
                 observer=seen,
             )
         await pool.aclose()
+
+
+async def test_a_place_in_the_pool_is_freed_once_where_a_repeated_request_finds_no_connection() -> None:
+    pool = Pool(limit=1)
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        server.close()
+        writer.close()
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def ignore(_message: Any) -> None:
+        return
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    target = Target("127.0.0.1", server.sockets[0].getsockname()[1])
+
+    async def ask() -> str:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        return await relay(scope, never, ignore, pool=pool, target=target, path=b"/", headers=[])
+
+    assert await ask() == "complete"
+    with pytest.raises(RelayError, match="cannot connect"):
+        await ask()
+    assert pool._places[target].in_use == 0
+
+
+async def test_a_client_that_reads_slowly_holds_the_upstream_and_gets_everything() -> None:
+    sent, held = 0, asyncio.Event()
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for number in range(400):
+            writer.write(b"10000\r\n" + b"%c" % (number % 256) * 65536 + b"\r\n")
+            sent += 1
+            try:
+                await asyncio.wait_for(writer.drain(), 0.3)
+            except TimeoutError:
+                held.set()
+                await writer.drain()
+        writer.write(b"0\r\n\r\n")
+
+    seen = Seen()
+    async with raw_upstream(flood) as up, serving(app_for(up, seen)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        await asyncio.wait_for(held.wait(), 10)
+        assert sent < 390
+        got = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    body = got.partition(b"\r\n\r\n")[2]
+    assert sum(body.count(b"%c" % number * 60_000) for number in range(256)) > 200
+    assert len(seen.data) == 400 * 65536
+    assert (seen.ended, body[-5:]) == ("complete", b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_piece_that_cannot_be_sent_ends_the_relay_with_the_senders_error(late: bool) -> None:
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"2\r\nhi\r\n")
+            await asyncio.sleep(0.01)
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            if late:
+                await asyncio.sleep(0.01)
+            raise OSError("no more")
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    pool, seen = Pool(), Seen()
+    async with raw_upstream(drips) as up:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        with pytest.raises(OSError, match="no more"):
+            await relay(
+                scope,
+                never,
+                send,
+                pool=pool,
+                target=Target("127.0.0.1", up),
+                path=b"/",
+                headers=[],
+                observer=seen,
+            )
+        assert len(sent) == 4
+        assert seen.ended == "client_gone"
+        assert pool._places[Target("127.0.0.1", up)].in_use == 0
+
+
+async def test_a_relay_that_is_cancelled_while_it_sends_lets_go_of_both_sides() -> None:
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"2\r\nhi\r\n")
+            await asyncio.sleep(0.01)
+
+    sent: list[Any] = []
+    stuck, left = asyncio.Event(), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            try:
+                stuck.set()
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    pool, seen = Pool(), Seen()
+    async with raw_upstream(drips) as up:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        target = Target("127.0.0.1", up)
+        task = asyncio.create_task(
+            relay(scope, never, send, pool=pool, target=target, path=b"/", headers=[], observer=seen)
+        )
+        await asyncio.wait_for(stuck.wait(), 5)
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert left.is_set()
+        assert (seen.ended, pool._places[target].in_use) == ("client_gone", 0)

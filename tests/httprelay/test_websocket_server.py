@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import struct
 from typing import Any
@@ -32,7 +33,7 @@ class HurriedSockets(Sockets):
 
 
 class App:
-    """Echoes, as slowly as it is told; says no under `/ws/no`; remembers what it was asked and how it ended."""
+    """Echoes when it may; says no under `/ws/no`; remembers what it was asked and how it ended."""
 
     def __init__(self) -> None:
         self.scopes: list[Any] = []
@@ -142,7 +143,11 @@ async def test_a_handshake_that_is_refused_ends_its_connection(head: bytes, stat
     assert [scope["path"] for scope in app.scopes] == (["/ws/no"] if status == 429 else [])
 
 
-@pytest.mark.parametrize("extra", [PLAIN, HEAD + b"\r\n", frame(Opcode.TEXT, b"early"), b"\r\n"])
+@pytest.mark.parametrize(
+    "extra",
+    [PLAIN, HEAD + b"\r\n", frame(Opcode.TEXT, b"early"), b"\r\n"],
+    ids=["request", "head", "frame", "line"],
+)
 async def test_what_comes_with_a_handshake_is_never_a_request(extra: bytes) -> None:
     app = App()
     async with serving(app, Sockets) as port:
@@ -152,7 +157,9 @@ async def test_what_comes_with_a_handshake_is_never_a_request(extra: bytes) -> N
     assert app.scopes == []
 
 
-@pytest.mark.parametrize("extra", [PLAIN, HEAD + b"\r\n", frame(Opcode.TEXT, b"early")])
+@pytest.mark.parametrize(
+    "extra", [PLAIN, HEAD + b"\r\n", frame(Opcode.TEXT, b"early")], ids=["request", "head", "frame"]
+)
 async def test_what_comes_before_the_answer_to_a_handshake_is_never_a_request(extra: bytes) -> None:
     app = App()
     app.accept.clear()
@@ -284,20 +291,26 @@ async def test_a_client_that_does_not_read_is_left_even_if_it_pings() -> None:
         assert isinstance(await app.end(), OSError)
 
 
-async def test_a_client_that_vanishes_is_noticed_and_one_that_never_closes_is_closed() -> None:
+async def test_a_client_that_vanishes_is_noticed() -> None:
     app = App()
-    async with serving(app, HurriedSockets) as port:
-        async with by_hand(port) as (_, writer):
-            writer.transport.abort()
-            assert (await app.end())["code"] in (1005, 1006)
+    async with serving(app, HurriedSockets) as port, by_hand(port) as (_, writer):
+        writer.transport.abort()
+        assert (await app.end())["code"] in (1005, 1006)
 
 
 async def test_no_address_or_message_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
+    uvicorns = logging.getLogger("uvicorn.error")
     async with serving(App(), Sockets) as port:
-        socket = await opened(port, "/ws/x?key=secret", logger=None)
+        caplog.set_level("DEBUG", "uvicorn.error")
+        caplog.set_level("DEBUG")
+        uvicorns.addHandler(caplog.handler)
+        socket = await opened(port, "/ws/x?key=secret", logger=logging.getLogger("tests.client"))
         await socket.send(json.dumps({"said": "secret"}))
         await socket.recv()
         await socket.close()
-    ours = [record for record in caplog.records if not record.name.startswith("websockets")]
+        with pytest.raises(InvalidStatus):
+            await opened(port, "/ws/no?key=secret", logger=logging.getLogger("tests.client"))
+    uvicorns.removeHandler(caplog.handler)
+    ours = [record for record in caplog.records if record.name != "tests.client"]
     assert "secret" not in "".join(record.getMessage() for record in ours)
+    assert len(caplog.records) > len(ours)

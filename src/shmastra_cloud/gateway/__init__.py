@@ -2,12 +2,18 @@
 
 GatewayError
 ├── BadConfiguration   a setting names no place that a request can be sent to
+│   └── BadPattern     a pattern of models is written in a way that could never match
 ├── RefusedRequest     400: the request can be read in two ways, or cannot be metered
 │   └── TooLarge       413: the body is too large to be read
 ├── InvalidKey         401: no virtual key, an unknown one, or two different ones
 ├── RouteRefused       403: the route is not safe to share behind one real key
+├── ModelRefused       403: a rule for this user does not allow the model
+├── NotOwned           403: the request names something at the provider that this user did not create
+├── OwnershipUnknown   503: whose something at the provider is cannot be told at the moment
 ├── UnknownProvider    404: no provider has this name
 ├── MethodNotAllowed   405: the gateway's own route is asked in another way
+├── TooManySockets     429: this process carries as many WebSockets as it may
+├── Idle               neither side of a WebSocket has said anything for too long
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -20,20 +26,29 @@ from shmastra_cloud.gateway.app import Gateway
 from shmastra_cloud.gateway.catalog import catalog, chosen_models, tiers_from_env
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
+    BadPattern,
     GatewayError,
+    Idle,
     InvalidKey,
     KeysUnavailable,
     MethodNotAllowed,
+    ModelRefused,
     NotConfigured,
+    NotOwned,
+    OwnershipUnknown,
     RefusedRequest,
     RouteRefused,
     TooLarge,
+    TooManySockets,
     UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
+from shmastra_cloud.gateway.model_rule import ModelRule, checked_patterns, rule_of
 from shmastra_cloud.gateway.own_prices import read_own_prices
+from shmastra_cloud.gateway.ownership import OwnedId, OwnedIds, Ownership
+from shmastra_cloud.gateway.permits import Gate, OpenGate, Permit
 from shmastra_cloud.gateway.pools import KeyPool
 from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.providers import Provider, further_names, key_variables, providers_from_env
@@ -41,9 +56,12 @@ from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
 __all__ = [
     "BadConfiguration",
+    "BadPattern",
     "BatchWriter",
+    "Gate",
     "Gateway",
     "GatewayError",
+    "Idle",
     "InvalidKey",
     "KeyCache",
     "KeyLookup",
@@ -51,22 +69,34 @@ __all__ = [
     "KeyPool",
     "KeysUnavailable",
     "MethodNotAllowed",
+    "ModelRefused",
+    "ModelRule",
     "NotConfigured",
+    "NotOwned",
+    "OpenGate",
+    "OwnedId",
+    "OwnedIds",
+    "Ownership",
+    "OwnershipUnknown",
+    "Permit",
     "Prices",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
     "TooLarge",
+    "TooManySockets",
     "UnknownProvider",
     "UpstreamLate",
     "UpstreamUnusable",
     "UsageRow",
     "UsageSink",
     "catalog",
+    "checked_patterns",
     "chosen_models",
     "further_names",
     "key_variables",
     "providers_from_env",
     "read_own_prices",
+    "rule_of",
     "tiers_from_env",
 ]
