@@ -34,6 +34,7 @@ from shmastra_cloud.gateway import (
 from shmastra_cloud.gateway_app import database_answers, make_gateway, rule_changed
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
+from shmastra_cloud.known_keys import KnownKeys
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.owned_ids import OwnedIdsInDatabase
@@ -42,6 +43,7 @@ from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -86,7 +88,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    known = KnownKeys(pool, lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
     notifications.subscribe(
         {
             "sandbox": watch.changed,
@@ -98,9 +101,11 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
     ownership = Ownership(OwnedIdsInDatabase(pool))
-    gateway = make_gateway(settings, providers, keys, ownership, usage, activity)
     note = model_note(providers, chosen_models(os.environ, providers))
     await announce(pool, "web", further_names(providers))
+    telemetry = Telemetry(settings, os.environ, providers)
+    gateway = make_gateway(settings, providers, keys, ownership, usage, activity, telemetry)
+    watched = Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=True))
     parts = WorkspaceParts(
         store,
         watch,
@@ -139,16 +144,25 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready)
-    public = Dispatch({GATEWAY: gateway, MASTRA: relay}, rest)
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, telemetry.metrics(watched))
+    served = telemetry.around(gateway)
+    public = Dispatch({GATEWAY: served, MASTRA: relay}, rest)
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
-            "sandbox": Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "sandbox": Dispatch({GATEWAY: served}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[notifications.run(), usage.run(), ownership.run(), activity.run()],
-        closing=[pool.close, usage.aclose, ownership.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+        background=[notifications.run(), known.run(), usage.run(), ownership.run(), activity.run()],
+        closing=[
+            pool.close,
+            usage.aclose,
+            ownership.aclose,
+            telemetry.aclose,
+            gateway.aclose,
+            upstreams.aclose,
+            engine.aclose,
+        ],
         protocols={"admin": admin.PeerProtocol},
     )
 

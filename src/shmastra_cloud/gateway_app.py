@@ -22,12 +22,15 @@ from shmastra_cloud.gateway import (
     providers_from_env,
     read_own_prices,
 )
+from shmastra_cloud.known_keys import KnownKeys
 from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.origins import origin_of
 from shmastra_cloud.owned_ids import OwnedIdsInDatabase
 from shmastra_cloud.probes import Probes, nothing
 from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost
+from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_process import GATEWAY, Cloud, Dispatch
 
 if TYPE_CHECKING:
@@ -48,31 +51,35 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     pool = await open_pool(dsn)
     await announce(pool, "gateway", further_names(providers))
     notifications = Notifications(dsn, {}, lambda: None)
-    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    known = KnownKeys(pool, lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
     notifications.subscribe(
         {"user": lambda payload: keys.drop(UUID(payload)), "model_rule": partial(rule_changed, keys)},
         keys.drop_all,
     )
     usage = BatchWriter(partial(write_usage, pool))
     activity = Activity(Awake(pool), settings.idle_seconds)
+    telemetry = Telemetry(settings, os.environ, providers)
     ownership = Ownership(OwnedIdsInDatabase(pool))
-    gateway = make_gateway(settings, providers, keys, ownership, usage, activity)
-    probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}))
-    public = Dispatch({GATEWAY: gateway}, probes)
+    gateway = make_gateway(settings, providers, keys, ownership, usage, activity, telemetry)
+    metrics = telemetry.metrics(Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=False)))
+    probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}), metrics)
+    public = Dispatch({GATEWAY: telemetry.around(gateway)}, probes)
     return Cloud(
         apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
-        background=[notifications.run(), usage.run(), ownership.run(), activity.run()],
-        closing=[pool.close, usage.aclose, ownership.aclose, gateway.aclose],
+        background=[notifications.run(), known.run(), usage.run(), ownership.run(), activity.run()],
+        closing=[pool.close, usage.aclose, ownership.aclose, telemetry.aclose, gateway.aclose],
     )
 
 
-def make_gateway(  # noqa: PLR0913, PLR0917 -- it joins this many parts
+def make_gateway(  # noqa: PLR0913, PLR0917 -- the gateway joins this many parts
     settings: Settings,
     providers: Mapping[str, Provider],
     keys: KeyCache,
     ownership: Ownership,
     usage: BatchWriter,
     activity: Activity,
+    telemetry: Telemetry,
 ) -> Gateway:
     """Return the gateway, which counts a call as activity of the key's owner.
 
@@ -82,12 +89,14 @@ def make_gateway(  # noqa: PLR0913, PLR0917 -- it joins this many parts
     return Gateway(
         providers,
         keys,
-        usage,
+        telemetry.sink(usage),
         lambda user: activity.note(user, "a model call"),
         ownership=ownership,
         models=chosen_models(os.environ, providers),
         prices=Prices(read_own_prices(settings.prices)),
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+        refused=telemetry.refused,
+        origins={origin_of(settings.public_url), origin_of(settings.gateway_url)},
     )
 
 

@@ -12,6 +12,8 @@ GatewayError
 ├── OwnershipUnknown   503: whose something at the provider is cannot be told at the moment
 ├── UnknownProvider    404: no provider has this name
 ├── MethodNotAllowed   405: the gateway's own route is asked in another way
+├── TooManySockets     429: this process carries as many WebSockets as it may
+├── Idle               neither side of a WebSocket has said anything for too long
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -26,6 +28,7 @@ from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     BadPattern,
     GatewayError,
+    Idle,
     InvalidKey,
     KeysUnavailable,
     MethodNotAllowed,
@@ -36,6 +39,7 @@ from shmastra_cloud.gateway.errors import (
     RefusedRequest,
     RouteRefused,
     TooLarge,
+    TooManySockets,
     UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
@@ -44,6 +48,7 @@ from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.model_rule import ModelRule, checked_patterns, rule_of
 from shmastra_cloud.gateway.own_prices import read_own_prices
 from shmastra_cloud.gateway.ownership import OwnedId, OwnedIds, Ownership
+from shmastra_cloud.gateway.permits import Gate, OpenGate, Permit
 from shmastra_cloud.gateway.pools import KeyPool
 from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.providers import Provider, further_names, key_variables, providers_from_env
@@ -53,8 +58,10 @@ __all__ = [
     "BadConfiguration",
     "BadPattern",
     "BatchWriter",
+    "Gate",
     "Gateway",
     "GatewayError",
+    "Idle",
     "InvalidKey",
     "KeyCache",
     "KeyLookup",
@@ -66,15 +73,18 @@ __all__ = [
     "ModelRule",
     "NotConfigured",
     "NotOwned",
+    "OpenGate",
     "OwnedId",
     "OwnedIds",
     "Ownership",
     "OwnershipUnknown",
+    "Permit",
     "Prices",
     "Provider",
     "RefusedRequest",
     "RouteRefused",
     "TooLarge",
+    "TooManySockets",
     "UnknownProvider",
     "UpstreamLate",
     "UpstreamUnusable",

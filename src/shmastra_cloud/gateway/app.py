@@ -39,18 +39,20 @@ from shmastra_cloud.gateway.errors import (
 from shmastra_cloud.gateway.exchange import Exchange
 from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.prices import Prices
+from shmastra_cloud.gateway.realtime import Realtime, Wanted, as_http
 from shmastra_cloud.gateway.refusals import refuse, send_json
-from shmastra_cloud.gateway.routes import Matched, match
+from shmastra_cloud.gateway.routes import SOCKET, Matched, match
 from shmastra_cloud.gateway.trimming import Trimmed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
     from uuid import UUID
 
     from shmastra_cloud.gateway.attempts import OnResponse
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
     from shmastra_cloud.gateway.ownership import Ownership
+    from shmastra_cloud.gateway.permits import Gate
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.usage import UsageSink
 
@@ -77,6 +79,8 @@ class Gateway:
 
     ``models`` are those that an admin chose for the tiers; ``timeouts`` hold where a provider has none of
     its own.
+    ``refused`` is told of each request that is not sent on, by its provider's name, and why.
+    ``gate`` is asked before a WebSocket opens; pages of ``origins`` may open one, and of no other.
     """
 
     def __init__(  # noqa: PLR0913 -- it joins this many parts
@@ -92,6 +96,9 @@ class Gateway:
         body_seconds: float = 60.0,
         pool: Pool | None = None,
         prices: Prices | None = None,
+        gate: Gate | None = None,
+        origins: Collection[str] = (),
+        refused: Callable[[str | None, GatewayError], None] | None = None,
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._models = models or {}
@@ -99,6 +106,21 @@ class Gateway:
         self._pool, self._ownership = pool or Pool(), ownership
         self._accounts = Accounts(self._pool)
         self._prices = prices or Prices()
+        self._sockets = Realtime(
+            keys,
+            usage,
+            activity,
+            prices=self._prices,
+            timeouts=self._timeouts,
+            gate=gate,
+            origins=origins,
+        )
+        self._refused = refused
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many connections to providers are in use, and idle."""
+        return self._pool.counts()
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -107,23 +129,51 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+            await self._socket(scope, receive, send)
         if scope["type"] != "http":
             return
-        path = scope.get("raw_path") or quote(scope["path"]).encode()
-        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
-        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        path, provider, rest = self._place(scope)
         try:
             if not safe_path(path):
                 raise RefusedRequest("The path can be read in two ways.")
             if provider is not None:
-                await self._relay(scope, receive, send, await self._let_in(scope, provider, b"/" + rest))
+                await self._relay(scope, receive, send, await self._let_in(scope, provider, rest))
             elif path == PREFIX + b"catalog":
                 await self._catalog(scope, send)
             else:
                 raise UnknownProvider("There is no such provider here.")
         except GatewayError as error:
+            if self._refused is not None:
+                self._refused(None if provider is None else provider.name, error)
             await refuse(send, error, "plain" if provider is None else provider.style)
+
+    def _place(self, scope: Scope) -> tuple[bytes, Provider | None, bytes]:
+        """Return the path as it came over the wire, and of which provider which part of it is asked."""
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
+        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        return path, provider, b"/" + rest
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a WebSocket: with one, or as any other request where it may not be."""
+        path, provider, rest = self._place(scope)
+        await receive()  # that it was asked for, which we know
+        try:
+            if not safe_path(path):
+                raise RefusedRequest("The path can be read in two ways.")
+            if provider is None:
+                raise UnknownProvider("There is no such provider here.")
+            self._sockets.check_origin(scope["headers"])
+            asked = await self._let_in({**scope, "method": SOCKET}, provider, rest)
+            await self._sockets.relay(scope, receive, send, Wanted(*asked))
+        except ClientGone:
+            return
+        except (RelayError, GatewayError) as error:
+            name = None if provider is None else provider.name
+            failure = error if isinstance(error, GatewayError) else _failure(name or "", error)
+            if self._refused is not None and failure is error:
+                self._refused(name, failure)
+            await refuse(as_http(send), failure, "plain" if provider is None else provider.style)
 
     async def _catalog(self, scope: Scope, send: Send) -> None:
         owner = await self._owner(presented(scope["headers"], scope["query_string"]))

@@ -115,3 +115,17 @@ class UpstreamLate(UpstreamUnusable):
 
     status = 504
     code = "upstream_timeout"
+
+
+class TooManySockets(GatewayError):
+    """This process carries as many WebSockets as it may."""
+
+    status = 429
+    code = "too_many_connections"
+
+
+class Idle(GatewayError):
+    """Neither side of a WebSocket has said anything for too long."""
+
+    status = 504
+    code = "idle_timeout"

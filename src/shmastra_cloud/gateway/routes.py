@@ -19,6 +19,8 @@ from shmastra_cloud.gateway.resources import creates, is_only_kept, named_in
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# How a request is called that is to become a WebSocket: as no method can be.
+SOCKET = "GET (WebSocket)"
 _MODEL = rb"(?P<model>[A-Za-z0-9][A-Za-z0-9._:@~-]*)"
 _SLUG = rb"[A-Za-z0-9_-]+"
 _ALLOWED_PATH = re.compile(r"(?:/(?:\*|[A-Za-z0-9._:@~-]+))+")
@@ -130,6 +132,8 @@ _ROUTES = {
         ("POST", b"/moderations"),
         _IMAGES,
         _AUDIO,
+        # Not /realtime/client_secrets: such a secret would be used around the gateway.
+        (SOCKET, b"/realtime"),
         *_OPENAI_MODELS,
     ),
     "anthropic": _routes(("POST", b"/messages"), ("POST", b"/messages/count_tokens"), *_OPENAI_MODELS),
