@@ -217,7 +217,7 @@ class Gateway:
                 if body.gone:
                     return
                 exchange.knows(body)
-                if self._ownership is not None and gives_ids(body, asked.matched):
+                if self._ownership is not None and gives_ids(body, asked.provider, asked.matched):
                     claim = Claim(self._ownership, asked.provider.name, asked.owner.user_id, send)
                     send = claim.send
                 whole = body.data if body.whole else None
