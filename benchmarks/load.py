@@ -162,7 +162,7 @@ async def streams(server: Server, count: int, pace: int) -> AsyncIterator[list[R
             for at in range(count):
                 if time.monotonic() > end:
                     raise TimeoutError(f"{at} of {count} streams had begun after {_OPEN_SECONDS} s")
-                readers.append(await opened(server, at, f"pace-{pace}-0-{server.name}{at}"))  # noqa: PERF401 -- some may be open when one fails
+                readers.append(await opened(server, at, f"pace-{pace}-0-{server.name}{at}"))
         yield readers
     finally:
         for reader in readers:
