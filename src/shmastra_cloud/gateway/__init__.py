@@ -6,6 +6,9 @@ GatewayError
 │   └── TooLarge       413: the body is too large to be read
 ├── InvalidKey         401: no virtual key, an unknown one, or two different ones
 ├── RouteRefused       403: the route is not safe to share behind one real key
+├── PriceUnknown       403: the model has no price, and a budget applies
+├── LimitReached       429: a budget or a limit is used up; says which, whose, and when it resets
+├── LimitsUnavailable  503: what is left cannot be learnt at the moment
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
