@@ -87,6 +87,36 @@ def stage(*, paced: bool) -> Iterator[Stage]:
         yield Stage(folder, keys[:KEYS_IN_USE], ours, nginx, provider, folder / "provider.log")
 
 
+@dataclass(frozen=True)
+class Behind:
+    """What a gateway needs: a database that knows a key, and a provider."""
+
+    folder: Path
+    key: str
+    environ: dict[str, str]
+
+
+@contextlib.contextmanager
+def behind() -> Iterator[Behind]:
+    """Start what a gateway needs, and take it away again."""
+    folder = Path(tempfile.mkdtemp(prefix="shmastra-bench-", dir="/tmp"))
+    folder.chmod(0o711)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        dsn = _database(folder, stack)
+        key = f"vk_{uuid.uuid4()}_{secrets.token_hex(24)}"
+        _store(dsn, [key])
+        provider = _quick(folder, stack)
+        environ = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": dsn,
+            "SHMASTRA_DATA": str(folder / "web"),
+            "OPENAI_API_KEY": REAL_KEY,
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{provider.port}/v1",
+        }
+        yield Behind(folder, key, environ)
+
+
 def _database(folder: Path, stack: contextlib.ExitStack) -> str:
     who = account(SERVICE)
     cluster = Postgres(folder / "data", who)

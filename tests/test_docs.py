@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from shmastra_cloud.app import GATEWAY, MASTRA
 from shmastra_cloud.cli import app
 from shmastra_cloud.frames import Kind
 from shmastra_cloud.settings import Settings
+from shmastra_cloud.web_process import GATEWAY, MASTRA
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "reference"

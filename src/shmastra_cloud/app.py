@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,22 +20,23 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
-from httprelay import Timeouts
-from shmastra_cloud import admin, studio, workspaces
+from shmastra_cloud import admin, spending, studio, workspaces
+from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
+from shmastra_cloud.gateway import BatchWriter, KeyCache, providers_from_env
+from shmastra_cloud.gateway_app import database_answers, make_gateway
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.probes import Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.web_context import WebContext
+from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
     Access,
-    Activity,
-    Awake,
     Dial,
     Engine,
     Lifecycle,
@@ -48,38 +48,16 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
+    from collections.abc import AsyncIterator
 
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
-    from shmastra_cloud.gateway import Provider
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
-
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-    Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+    from shmastra_cloud.web_process import Asgi
 
 log = logging.getLogger(__name__)
-
-GATEWAY = "/api/gateway/"
-MASTRA = "/api/mastra/"
-
-
-@dataclass
-class Cloud:
-    """One web process: its applications by the socket they are served on, its tasks, how it is closed."""
-
-    apps: dict[str, Asgi]
-    background: list[Coroutine[Any, Any, None]]
-    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-
-    async def aclose(self) -> None:
-        """Close what was opened, the latest first."""
-        for close in reversed(self.closing):
-            await close()
 
 
 async def build(settings: Settings, dsn: str) -> Cloud:
@@ -106,7 +84,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_usage, pool))
     providers = providers_from_env(os.environ)
-    gateway = _gateway(settings, providers, keys, usage, activity)
+    gateway = make_gateway(settings, providers, keys, usage, activity)
     parts = WorkspaceParts(
         store,
         watch,
@@ -127,72 +105,34 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     studio_parts = studio.StudioParts(
         bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
     )
-    pages = _control(identity_router, workspaces.router, workspaces.heal_router, studio.router)
+    pages = _control(
+        identity_router, workspaces.router, workspaces.heal_router, studio.router, spending.router
+    )
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
+    pages.state.spending = spending.SpendingParts(spending.Days(pool), _no_budgets)
     ready = Readiness(
         {
-            "database": partial(_database_answers, pool),
+            "database": partial(database_answers, pool),
             "sandboxes": engine.ping,
             "template": partial(_template_is_there, engine),
         }
     )
-    pages.add_api_route("/ready", ready.answer)
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    public = _Dispatch({GATEWAY: gateway, MASTRA: relay}, SameOrigin(SmallBodies(pages), settings.public_url))
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready)
+    public = Dispatch({GATEWAY: gateway, MASTRA: relay}, rest)
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
-            "sandbox": _Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "sandbox": Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
             "admin": commands,
         },
         background=[notifications.run(), usage.run(), activity.run()],
         closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
-    )
-
-
-async def build_gateway(settings: Settings, dsn: str) -> Cloud:
-    """Put a process together that serves the gateway and nothing else; it needs no master key and no engine.
-
-    Raises:
-        DatabaseError: the database cannot serve.
-        BadConfiguration: a provider's setting is unusable.
-    """
-    providers = providers_from_env(os.environ)
-    pool = await open_pool(dsn)
-    notifications = Notifications(dsn, {}, lambda: None)
-    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
-    notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
-    usage = BatchWriter(partial(write_usage, pool))
-    activity = Activity(Awake(pool), settings.idle_seconds)
-    gateway = _gateway(settings, providers, keys, usage, activity)
-    pages = _control()
-    pages.add_api_route("/ready", Readiness({"database": partial(_database_answers, pool)}).answer)
-    return Cloud(
-        apps={
-            "tcp": OwnHost(_Dispatch({GATEWAY: gateway}, pages), (settings.public_url, settings.gateway_url))
-        },
-        background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose],
-    )
-
-
-def _gateway(
-    settings: Settings,
-    providers: Mapping[str, Provider],
-    keys: KeyCache,
-    usage: BatchWriter,
-    activity: Activity,
-) -> Gateway:
-    return Gateway(
-        providers,
-        keys,
-        usage,
-        lambda user: activity.note(user, "a model call"),
-        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+        protocols={"admin": admin.PeerProtocol},
     )
 
 
@@ -235,21 +175,6 @@ def admin_parts(
     )
 
 
-class _Dispatch:
-    """Chooses by the path's prefix, without a framework on the way of what is relayed."""
-
-    def __init__(self, prefixes: dict[str, Asgi], rest: Asgi) -> None:
-        self._prefixes, self._rest = prefixes, rest
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            raw = scope["raw_path"].decode("latin-1")
-            for prefix, app in self._prefixes.items():
-                if raw.startswith(prefix):
-                    return await app(scope, receive, send)
-        return await self._rest(scope, receive, send)
-
-
 def _control(*routers: Any) -> FastAPI:
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     for router in routers:
@@ -258,16 +183,7 @@ def _control(*routers: Any) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(asyncio.TimeoutError, _away)
     app.add_exception_handler(OSError, _away)
-    app.add_api_route("/health", _health)
     return app
-
-
-async def _health() -> dict[str, str]:
-    return {"status": "ok"}
-
-
-async def _database_answers(pool: Any) -> None:
-    await pool.fetchval("select 1")
 
 
 async def _template_is_there(engine: Engine) -> str | None:
@@ -310,6 +226,10 @@ def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch) -> None:
 
 async def _key_owner(users: Users, key: str) -> UUID | None:
     return await users.owner_of_key(key_hash(key))
+
+
+async def _no_budgets(_user_id: UUID | None) -> list[spending.Budget]:
+    return []
 
 
 async def _is_ready(watch: Watch, user_id: UUID) -> bool:

@@ -7,8 +7,6 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from fastapi.responses import JSONResponse
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -31,14 +29,14 @@ class Readiness:
         self._told: dict[str, str] = {}
         self._until = float("-inf")
 
-    async def answer(self) -> JSONResponse:
+    async def answer(self) -> tuple[int, dict[str, str]]:
         """Return 200 where everything is well, else 503, and what each said."""
         async with self._asking:
             if time.monotonic() >= self._until:
                 said = await asyncio.gather(*(self._ask(name, check) for name, check in self._checks.items()))
                 self._told = dict(zip(self._checks, said, strict=True))
                 self._until = time.monotonic() + KEEP_SECONDS
-        return JSONResponse(self._told, 200 if set(self._told.values()) <= {OK} else 503)
+        return 200 if set(self._told.values()) <= {OK} else 503, self._told
 
     async def _ask(self, name: str, check: Callable[[], Awaitable[str | None]]) -> str:
         try:

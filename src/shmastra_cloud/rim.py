@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from httprelay import safe_path
-from shmastra_cloud.web_context import header_map, is_foreign, is_same_origin
+from shmastra_cloud.origins import header_map, is_foreign, is_same_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from collections.abc import Iterable, MutableMapping
 
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-    Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+    from shmastra_cloud.web_process import Asgi, Receive, Scope, Send
 
 PROBES = ("/health", "/ready", "/metrics")
 KNOWN_HOSTS = 64
@@ -44,7 +41,7 @@ class OwnHost:
                     break
             if host not in self._known and not self._is_ours(host):
                 text = "The cloud has another name; set SHMASTRA_PUBLIC_URL to the address that browsers use."
-                return await _send_json(send, 421, {"error": text, "code": "wrong_host"})
+                return await send_json(send, 421, {"error": text, "code": "wrong_host"})
         return await self._app(scope, receive, send)
 
     def _is_ours(self, host: bytes) -> bool:
@@ -92,7 +89,7 @@ class SameOrigin:
         refusal = self._refusal(scope) if scope["type"] == "http" else None
         if refusal is not None:
             status, code, text = refusal
-            return await _send_json(send, status, {"error": text, "code": code})
+            return await send_json(send, status, {"error": text, "code": code})
         return await self._app(scope, receive, send)
 
 
@@ -117,7 +114,7 @@ class SmallBodies:
             more = message.get("more_body", False)
             if left < 0:
                 text = f"A body may hold {self._limit} bytes here."
-                return await _send_json(send, 413, {"error": text, "code": "too_large"}, close=True)
+                return await send_json(send, 413, {"error": text, "code": "too_large"}, close=True)
         body = [{"type": "http.request", "body": b"".join(pieces)}]
 
         async def read() -> MutableMapping[str, Any]:
@@ -126,7 +123,8 @@ class SmallBodies:
         return await self._app(scope, read, send)
 
 
-async def _send_json(send: Send, status: int, value: dict[str, str], *, close: bool = False) -> None:
+async def send_json(send: Send, status: int, value: dict[str, str], *, close: bool = False) -> None:
+    """Answer with a small JSON object."""
     body = json.dumps(value).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if close:

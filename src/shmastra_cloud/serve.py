@@ -9,23 +9,17 @@ import logging
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
 from httprelay import BoundedHttpProtocol
-from shmastra_cloud.admin import PeerProtocol
-from shmastra_cloud.app import build, build_gateway
-from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.identity import Users
-from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
 
-    from shmastra_cloud.app import Cloud
     from shmastra_cloud.settings import Settings
+    from shmastra_cloud.web_process import Asgi, Cloud
 
 log = logging.getLogger(__name__)
 
@@ -104,19 +98,26 @@ def _without_delay(listeners: Iterable[socket.socket]) -> None:
 
 async def run_web(settings: Settings, dsn: str) -> None:
     """Serve browsers, sandboxes and the command line until told to stop."""
+    from shmastra_cloud.app import build
+
     sockets = inherited_sockets(os.environ.get("SHMASTRA_LISTEN_FDS")) or own_sockets(settings)
     await _serve(await build(settings, dsn), sockets)
 
 
 async def run_gateway(settings: Settings, dsn: str) -> None:
-    """Serve the gateway alone until told to stop."""
+    """Serve the gateway alone until told to stop; what it does not need is not loaded."""
+    from shmastra_cloud.gateway_app import build_gateway
+
     await _serve(await build_gateway(settings, dsn), own_sockets(settings, ()))
 
 
 async def _serve(cloud: Cloud, sockets: dict[str, socket.socket]) -> None:
     _without_delay(sockets.values())
     _settle()
-    servers = [(_server(cloud.apps[name], name), bound) for name, bound in sockets.items()]
+    servers = [
+        (_server(cloud.apps[name], cloud.protocols.get(name, BoundedHttpProtocol)), bound)
+        for name, bound in sockets.items()
+    ]
 
     def stop() -> None:
         for server, _ in servers:
@@ -140,11 +141,11 @@ def _settle() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _server(app: Any, name: str) -> _Server:
+def _server(app: Asgi, protocol: type[asyncio.Protocol]) -> _Server:
     return _Server(
         uvicorn.Config(
-            app,
-            http=PeerProtocol if name == "admin" else BoundedHttpProtocol,
+            cast("Any", app),
+            http=protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -172,6 +173,11 @@ async def _until_one_ends(
 
 async def run_worker(settings: Settings, dsn: str) -> None:
     """Move workspaces until told to stop."""
+    from shmastra_cloud.database import Notifications, check_master_key, open_pool
+    from shmastra_cloud.identity import Users
+    from shmastra_cloud.secrets_at_rest import load_vault
+    from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
+
     vault = load_vault(settings)
     pool = await open_pool(dsn)
     engine = Engine(settings)

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     idle_seconds: int = Field(600, ge=5, validation_alias="SHMASTRA_IDLE_SECONDS")
     provider_seconds: float = Field(290.0, gt=0, validation_alias="SHMASTRA_PROVIDER_SECONDS")
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
+    prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
     egress_allow: str = Field(
         "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",

@@ -14,7 +14,7 @@ from shmastra_cloud.metering import usage_by
 router = APIRouter()
 
 
-@router.get("/usage")
+@router.get("/users/usage")
 async def usage(
     here: Parts, by: Literal["user", "model", "day"] = "user", since: dt.datetime | None = None
 ) -> list[dict[str, Any]]:

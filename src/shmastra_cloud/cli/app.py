@@ -6,26 +6,9 @@ import logging
 import sys
 
 from shmastra_cloud.cli import copying, doctor, inside, processes, users
-from shmastra_cloud.cli.common import HELP, Commands, Data, Failed, Profile, choose
+from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, choose
 from shmastra_cloud.cli.sandboxes import sandbox
 from shmastra_cloud.cli.templates import template
-from shmastra_cloud.database import DatabaseError
-from shmastra_cloud.gateway import BadConfiguration
-from shmastra_cloud.secrets_at_rest import MasterKeyError
-from shmastra_cloud.studio import StudioError
-from shmastra_cloud.supervisor import SupervisorError
-from shmastra_cloud.templates import TemplateError
-
-EXPECTED = (
-    Failed,
-    BadConfiguration,
-    DatabaseError,
-    MasterKeyError,
-    StudioError,
-    SupervisorError,
-    TemplateError,
-    OSError,
-)
 
 app = Commands(
     no_args_is_help=True,
@@ -53,6 +36,28 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         app()
-    except EXPECTED as error:
+    except expected() as error:  # asked for only once something was raised
         sys.stderr.write(f"shmastra: {error}\n")
         sys.exit(1)
+
+
+def expected() -> tuple[type[Exception], ...]:
+    """Return what is told in one sentence; naming these loads more than a command that succeeds needs."""
+    from shmastra_cloud.cli.common import Failed
+    from shmastra_cloud.database import DatabaseError
+    from shmastra_cloud.gateway import BadConfiguration
+    from shmastra_cloud.secrets_at_rest import MasterKeyError
+    from shmastra_cloud.studio import StudioError
+    from shmastra_cloud.supervisor import SupervisorError
+    from shmastra_cloud.templates import TemplateError
+
+    return (
+        Failed,
+        BadConfiguration,
+        DatabaseError,
+        MasterKeyError,
+        StudioError,
+        SupervisorError,
+        TemplateError,
+        OSError,
+    )

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
 from shmastra_cloud.cli.common import Failed, dsn, settings
 from shmastra_cloud.cli.printing import plain
 from shmastra_cloud.frames import BadFrame, FrameReader
@@ -16,6 +14,8 @@ from shmastra_cloud.frames import BadFrame, FrameReader
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import httpx
 
     from shmastra_cloud.frames import Kind
     from shmastra_cloud.settings import Settings
@@ -39,6 +39,8 @@ def ask(
     Raises:
         Failed: nothing answers, or the answer is a refusal.
     """
+    import httpx
+
     found = settings()
     try:
         with client(found, seconds) as http:
@@ -62,6 +64,8 @@ def named(*parts: str) -> str:
 
 def client(found: Settings, seconds: float) -> httpx.Client:
     """Return a client that speaks to the admin's socket only."""
+    import httpx  # late: most commands' time is what is loaded
+
     return httpx.Client(
         transport=httpx.HTTPTransport(uds=str(socket(found))), timeout=seconds, trust_env=False
     )
@@ -81,6 +85,8 @@ def frames(
     Raises:
         Failed: nothing answers, the answer is a refusal, or the stream breaks.
     """
+    import httpx
+
     found = settings()
     try:
         with client(found, SILENCE_SECONDS) as http, http.stream(method, ORIGIN + path, json=body) as answer:
@@ -103,6 +109,8 @@ def _frames(answer: httpx.Response) -> Iterator[tuple[Kind, bytes]]:
 
 
 async def _directly(found: Settings, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+    import httpx
+
     from shmastra_cloud.app import administration
 
     async with administration(found, dsn(found)) as app:
@@ -113,6 +121,8 @@ async def _directly(found: Settings, method: str, path: str, body: dict[str, Any
 
 def away(found: Settings, error: httpx.HTTPError) -> Failed:
     """Return why the socket cannot be used, with what to do about it."""
+    import httpx
+
     if "Errno 13" in str(error):
         return Failed(
             f"{socket(found)} is closed to you. Run this as root or as the user who runs the cloud."

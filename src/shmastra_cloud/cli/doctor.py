@@ -6,7 +6,6 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-import httpx
 import typer
 
 from shmastra_cloud.cli.ask import ORIGIN, client, socket
@@ -58,6 +57,8 @@ def diagnose(found: Settings) -> list[dict[str, str]]:
 
 
 def _ask(found: Settings) -> list[dict[str, str]] | None:
+    import httpx
+
     try:
         with client(found, SECONDS) as http:
             answer = http.get(f"{ORIGIN}/doctor")

@@ -9,7 +9,6 @@ import threading
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 
 from shmastra_cloud.cli.ask import ORIGIN, client, frames, named
@@ -110,6 +109,8 @@ _feed_failed: list[str] = []
 
 def _feed(path: str, descriptor: int) -> None:
     """Send input; where that fails while the program still waits for it, interrupt the main thread."""
+    import httpx
+
     try:
         with client(settings(), FEED_SECONDS) as http:
             answer = http.post(ORIGIN + path, content=_pieces(descriptor))

@@ -103,7 +103,7 @@ def usage(
     """Show requests, tokens and cost (USD), by user, model or day."""
     query = f"?by={by.value}" + (f"&since={since:%Y-%m-%d}T00:00:00Z" if since else "")
     columns = [by.value, "requests", "input_tokens", "output_tokens", "cost_usd"]
-    print_rows(ask("GET", f"/usage{query}"), columns, as_json=as_json, empty=NOTHING_USED)
+    print_rows(ask("GET", f"/users/usage{query}"), columns, as_json=as_json, empty=NOTHING_USED)
 
 
 def _print_link(link: dict[str, str], *, as_json: bool) -> None:

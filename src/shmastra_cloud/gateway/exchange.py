@@ -13,7 +13,8 @@ from shmastra_cloud.gateway.answers import Redacted, WithoutUsage
 from shmastra_cloud.gateway.credentials import headers_for_client
 from shmastra_cloud.gateway.errors import UpstreamLate, UpstreamUnusable
 from shmastra_cloud.gateway.formats import error_event
-from shmastra_cloud.gateway.meter import Meter, Tokens
+from shmastra_cloud.gateway.meter import Meter
+from shmastra_cloud.gateway.tokens import Tokens
 from shmastra_cloud.gateway.usage import UsageRow
 
 if TYPE_CHECKING:

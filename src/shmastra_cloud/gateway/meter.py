@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
+
+from shmastra_cloud.gateway.tokens import MAX_TOKENS, Tokens
 
 HEAD_BYTES = 2 * 1024
 TAIL_BYTES = 12 * 1024
@@ -14,17 +16,6 @@ _DECODER = json.JSONDecoder()
 _EVENT_OVERHEAD = 220
 _OVERLAP = 2048
 _BYTES_PER_TOKEN = 4
-MAX_TOKENS = 2**31 - 1  # what a row holds
-
-
-class Tokens(NamedTuple):
-    """What a request used; input includes cached, output includes reasoning."""
-
-    input: int = 0
-    cached: int = 0
-    reasoning: int = 0
-    output: int = 0
-    estimated: bool = False
 
 
 class Meter:

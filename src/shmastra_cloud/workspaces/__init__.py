@@ -11,9 +11,9 @@ WorkspaceError
     └── StartFailed      the dev server did not become healthy
 """
 
+from shmastra_cloud.activity import Activity
+from shmastra_cloud.awake import Awake
 from shmastra_cloud.workspaces.access import Access
-from shmastra_cloud.workspaces.activity import Activity
-from shmastra_cloud.workspaces.awake import Awake
 from shmastra_cloud.workspaces.commands import Inside
 from shmastra_cloud.workspaces.dial import Dial
 from shmastra_cloud.workspaces.engine import Engine

@@ -9,7 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from httprelay import ClientGone, ConnectFailed, RelayError, UpstreamTimeout, relay, safe_path
-from shmastra_cloud.web_context import header_map, is_foreign, is_same_origin, session_token
+from shmastra_cloud.origins import header_map, is_foreign, is_same_origin
+from shmastra_cloud.web_context import session_token
 from shmastra_cloud.workspaces.call import Call, NotRunning
 from shmastra_cloud.workspaces.dial import into_sandbox, out_of_sandbox
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from httprelay import Pool
+    from shmastra_cloud.activity import Activity
     from shmastra_cloud.identity import Sessions
     from shmastra_cloud.settings import Settings
-    from shmastra_cloud.workspaces.activity import Activity
     from shmastra_cloud.workspaces.dial import Dial, Headers
     from shmastra_cloud.workspaces.resume import Resumer
     from shmastra_cloud.workspaces.store import Workspace

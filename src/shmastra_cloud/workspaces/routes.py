@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from uuid import UUID
 
-    from shmastra_cloud.workspaces.activity import Activity
+    from shmastra_cloud.activity import Activity
     from shmastra_cloud.workspaces.resume import Resumer
     from shmastra_cloud.workspaces.store import Workspace, Workspaces
     from shmastra_cloud.workspaces.watch import Watch

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shmastra_cloud.workspaces.awake import Awake
+from shmastra_cloud.awake import Awake
 from shmastra_cloud.workspaces.errors import LeaseLost, UnknownWorkspace
 from shmastra_cloud.workspaces.status import Status, as_status, check_transition
 

@@ -1,6 +1,7 @@
 import pytest
 
-from shmastra_cloud.gateway.meter import Meter, Tokens
+from shmastra_cloud.gateway.meter import Meter
+from shmastra_cloud.gateway.tokens import Tokens
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from shmastra_cloud.database import TROUBLE
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from shmastra_cloud.workspaces.awake import Awake
+    from shmastra_cloud.awake import Awake
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,75 @@
+"""Puts the gateway together, and the process that serves it alone: no sandboxes, no pages, no master key."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from httprelay import Timeouts
+from shmastra_cloud.activity import Activity
+from shmastra_cloud.awake import Awake
+from shmastra_cloud.database import Notifications, open_pool
+from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
+from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.probes import Probes, nothing
+from shmastra_cloud.readiness import Readiness
+from shmastra_cloud.rim import OwnHost
+from shmastra_cloud.web_process import GATEWAY, Cloud, Dispatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shmastra_cloud.gateway import Provider
+    from shmastra_cloud.settings import Settings
+
+
+async def build_gateway(settings: Settings, dsn: str) -> Cloud:
+    """Put a process together that serves the gateway and nothing else; it needs no master key and no engine.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        BadConfiguration: a provider's setting is unusable.
+    """
+    providers = providers_from_env(os.environ)
+    pool = await open_pool(dsn)
+    notifications = Notifications(dsn, {}, lambda: None)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
+    usage = BatchWriter(partial(write_usage, pool))
+    activity = Activity(Awake(pool), settings.idle_seconds)
+    gateway = make_gateway(settings, providers, keys, usage, activity)
+    probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}))
+    public = Dispatch({GATEWAY: gateway}, probes)
+    return Cloud(
+        apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
+        background=[notifications.run(), usage.run(), activity.run()],
+        closing=[pool.close, usage.aclose, gateway.aclose],
+    )
+
+
+def make_gateway(
+    settings: Settings,
+    providers: Mapping[str, Provider],
+    keys: KeyCache,
+    usage: BatchWriter,
+    activity: Activity,
+) -> Gateway:
+    """Return the gateway, which counts a call as activity of the key's owner."""
+    return Gateway(
+        providers,
+        keys,
+        usage,
+        lambda user: activity.note(user, "a model call"),
+        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+    )
+
+
+async def database_answers(pool: Any) -> None:
+    """Ask the database for nothing.
+
+    Raises:
+        OSError: it does not answer; or whatever else its driver raises.
+    """
+    await pool.fetchval("select 1")

@@ -1,0 +1,35 @@
+"""What anybody may ask a web process about itself, without a framework: ``/health`` and ``/ready``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shmastra_cloud.rim import send_json
+
+if TYPE_CHECKING:
+    from shmastra_cloud.readiness import Readiness
+    from shmastra_cloud.web_process import Asgi, Receive, Scope, Send
+
+
+class Probes:
+    """Answers the probes and passes everything else on."""
+
+    def __init__(self, rest: Asgi, ready: Readiness) -> None:
+        self._rest, self._ready = rest, ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
+        asked = scope["path"] if scope["type"] == "http" and scope["method"] == "GET" else ""
+        if asked == "/health":
+            return await send_json(send, 200, {"status": "ok"})
+        if asked == "/ready":
+            status, told = await self._ready.answer()
+            return await send_json(send, status, told)
+        return await self._rest(scope, receive, send)
+
+
+async def nothing(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer that there is nothing here."""
+    if scope["type"] == "http":
+        text = "There is nothing under this path: the gateway is served alone."
+        await send_json(send, 404, {"error": text, "code": "not_found"})

@@ -1,0 +1,52 @@
+"""What a web process is made of, whichever parts it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+GATEWAY = "/api/gateway/"
+MASTRA = "/api/mastra/"
+
+
+@dataclass
+class Cloud:
+    """One web process: its applications by the socket they are served on, its tasks, how it is closed.
+
+    ``protocols`` names the sockets that another protocol than the usual one is spoken on.
+    """
+
+    apps: dict[str, Asgi]
+    background: list[Coroutine[Any, Any, None]]
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    protocols: dict[str, type[asyncio.Protocol]] = field(default_factory=dict)
+
+    async def aclose(self) -> None:
+        """Close what was opened, the latest first."""
+        for close in reversed(self.closing):
+            await close()
+
+
+class Dispatch:
+    """Chooses by the path's prefix, without a framework on the way of what is relayed."""
+
+    def __init__(self, prefixes: dict[str, Asgi], rest: Asgi) -> None:
+        self._prefixes, self._rest = prefixes, rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] == "http":
+            raw = scope["raw_path"].decode("latin-1")
+            for prefix, app in self._prefixes.items():
+                if raw.startswith(prefix):
+                    return await app(scope, receive, send)
+        return await self._rest(scope, receive, send)
