@@ -18,13 +18,30 @@ It imports nothing of sandboxes, so that it can run alone, near the providers.
 """
 
 from shmastra_cloud.gateway.app import Gateway
+from shmastra_cloud.gateway.budget import (
+    EVERYONE,
+    NO_LIMIT,
+    ORGANIZATION,
+    Ask,
+    Limits,
+    Purse,
+    Standing,
+    as_date,
+    day_of,
+    resets_at,
+    units,
+    usd,
+)
 from shmastra_cloud.gateway.catalog import catalog
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     GatewayError,
     InvalidKey,
     KeysUnavailable,
+    LimitReached,
+    LimitsUnavailable,
     NotConfigured,
+    PriceUnknown,
     RefusedRequest,
     RouteRefused,
     TooLarge,
@@ -32,10 +49,19 @@ from shmastra_cloud.gateway.errors import (
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
+from shmastra_cloud.gateway.leases import LimitStore, MoneyLease, RateLease, StreamLease
+from shmastra_cloud.gateway.limits import Limiter
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
+from shmastra_cloud.gateway.reservation import Reservation
+from shmastra_cloud.gateway.slices import LEASE_SECONDS
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
 __all__ = [
+    "EVERYONE",
+    "LEASE_SECONDS",
+    "NO_LIMIT",
+    "ORGANIZATION",
+    "Ask",
     "BadConfiguration",
     "BatchWriter",
     "Gateway",
@@ -46,15 +72,32 @@ __all__ = [
     "KeyOwner",
     "KeyPool",
     "KeysUnavailable",
+    "LimitReached",
+    "LimitStore",
+    "Limiter",
+    "Limits",
+    "LimitsUnavailable",
+    "MoneyLease",
     "NotConfigured",
+    "PriceUnknown",
     "Provider",
+    "Purse",
+    "RateLease",
     "RefusedRequest",
+    "Reservation",
     "RouteRefused",
+    "Standing",
+    "StreamLease",
     "TooLarge",
     "UpstreamLate",
     "UpstreamUnusable",
     "UsageRow",
     "UsageSink",
+    "as_date",
     "catalog",
+    "day_of",
     "providers_from_env",
+    "resets_at",
+    "units",
+    "usd",
 ]

@@ -154,7 +154,11 @@ def usd(amount: int) -> Decimal:
 
 def shown(amount: int) -> str:
     """Return units as a text for people: two decimal places or, below 1 USD, as many as it takes."""
-    return f"{amount / UNITS:.2f}" if amount >= UNITS or amount % (UNITS // 100) == 0 else f"{amount / UNITS:.4f}"
+    return (
+        f"{amount / UNITS:.2f}"
+        if amount >= UNITS or amount % (UNITS // 100) == 0
+        else f"{amount / UNITS:.4f}"
+    )
 
 
 def day_of(now: float) -> int:

@@ -148,9 +148,7 @@ class Limiter:
         account.limited(limits)
         return account
 
-    async def reserve(
-        self, accounts: tuple[Account, ...], ask: Ask, at: float | None = None
-    ) -> Reservation:
+    async def reserve(self, accounts: tuple[Account, ...], ask: Ask, at: float | None = None) -> Reservation:
         """Reserve what a call asks for, of all whose limits hold for it, or nothing.
 
         ``at`` (seconds since 1970; now) is when it began: it is charged to that day and month, however late it ends.

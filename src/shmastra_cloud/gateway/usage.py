@@ -8,9 +8,12 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from shmastra_cloud.gateway.budget import units
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
+    from decimal import Decimal
     from uuid import UUID
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,8 @@ class UsageRow(NamedTuple):
     """One relayed request.
 
     ``input_tokens`` includes ``cached_tokens``, ``output_tokens`` includes ``reasoning_tokens``; ``id`` lets
-    a write that is repeated after a lost answer be told from a second request.
+    a write that is repeated after a lost answer be told from a second request. ``at`` is when the call began: it
+    is charged to that day. ``leases`` are the slices of budgets out of which it is paid.
     """
 
     user_id: UUID
@@ -42,6 +46,13 @@ class UsageRow(NamedTuple):
     estimated: bool
     at: datetime
     id: UUID
+    cost: Decimal | None = None
+    leases: tuple[UUID, ...] = ()
+
+    @property
+    def units(self) -> int:
+        """What it cost in units of 1e-8 USD; nothing where no price is known."""
+        return 0 if self.cost is None else units(self.cost)
 
 
 class UsageSink(Protocol):
