@@ -11,7 +11,14 @@ from httprelay import Timeouts
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.awake import Awake
 from shmastra_cloud.database import Notifications, open_pool
-from shmastra_cloud.gateway import BatchWriter, Gateway, KeyCache, providers_from_env
+from shmastra_cloud.gateway import (
+    BatchWriter,
+    Gateway,
+    KeyCache,
+    Prices,
+    providers_from_env,
+    read_own_prices,
+)
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.probes import Probes, nothing
 from shmastra_cloud.readiness import Readiness
@@ -56,12 +63,17 @@ def make_gateway(
     usage: BatchWriter,
     activity: Activity,
 ) -> Gateway:
-    """Return the gateway, which counts a call as activity of the key's owner."""
+    """Return the gateway, which counts a call as activity of the key's owner.
+
+    Raises:
+        BadConfiguration: ``SHMASTRA_PRICES`` can't be used.
+    """
     return Gateway(
         providers,
         keys,
         usage,
         lambda user: activity.note(user, "a model call"),
+        prices=Prices(read_own_prices(settings.prices)),
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
     )
 

@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 
 _INSERT = (
     "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
-    " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at)"
+    " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at,"
+    " cache_write_tokens, cost_usd)"
     " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-    " $14, $15) on conflict (id) do nothing returning id"
+    " $14, $15, $16, $17) on conflict (id) do nothing returning id"
 )
 _UNSTORABLE = (asyncpg.DataError, UnicodeEncodeError, OverflowError)
 _GROUPS = {
@@ -83,11 +84,15 @@ def _values(row: UsageRow) -> tuple[object, ...]:
         row.ended,
         row.estimated,
         row.at,
+        row.cache_write_tokens,
+        row.cost,
     )
 
 
 async def usage_by(pool: Pool, group: str, since: dt.datetime | None = None) -> list[dict[str, Any]]:
     """Return requests, tokens and cost (USD) by ``user``, ``model`` or ``day`` (UTC), from ``since`` on.
+
+    ``unpriced_requests`` are those that did something, but no price is known of: the cost leaves them out.
 
     Raises:
         KeyError: there is no such grouping.
@@ -95,7 +100,8 @@ async def usage_by(pool: Pool, group: str, since: dt.datetime | None = None) -> 
     column = _GROUPS[group]
     rows = await pool.fetch(
         f'select {column} as "{group}", count(*) as requests, coalesce(sum(input_tokens), 0) as input_tokens,'  # noqa: S608 -- one of three constants
-        " coalesce(sum(output_tokens), 0) as output_tokens, coalesce(sum(cost_usd), 0) as cost_usd"
+        " coalesce(sum(output_tokens), 0) as output_tokens, coalesce(sum(cost_usd), 0) as cost_usd,"
+        " count(*) filter (where cost_usd is null and (status < 400 or status = 499)) as unpriced_requests"
         " from usage_events e left join users u on u.id = e.user_id"
         " where $1::timestamptz is null or e.created_at >= $1 group by 1 order by 1",
         since,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt  # noqa: TC003 -- typer reads the annotations
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -100,10 +100,21 @@ def usage(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show requests, tokens and cost (USD), by user, model or day."""
+    """Show requests, tokens and cost (USD), by user, model or day; what has no known price is said apart."""
     query = f"?by={by.value}" + (f"&since={since:%Y-%m-%d}T00:00:00Z" if since else "")
     columns = [by.value, "requests", "input_tokens", "output_tokens", "cost_usd"]
-    print_rows(ask("GET", f"/users/usage{query}"), columns, as_json=as_json, empty=NOTHING_USED)
+    rows = ask("GET", f"/users/usage{query}")
+    if not as_json:
+        rows = [{**row, "cost_usd": _cost(row)} for row in rows]
+    print_rows(rows, columns, as_json=as_json, empty=NOTHING_USED)
+
+
+def _cost(row: dict[str, Any]) -> str:
+    """Write a cost so that what has no known price does not look free."""
+    unpriced, cost = row["unpriced_requests"], f"{row['cost_usd']:.6f}"
+    if not unpriced:
+        return cost
+    return "no price" if not row["cost_usd"] else f"{cost} + {unpriced} without a price"
 
 
 def _print_link(link: dict[str, str], *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from shmastra_cloud.database.errors import DatabaseAway, UnsuitableDatabase
+from shmastra_cloud.database.pooler import pools_transactions
 
 if TYPE_CHECKING:
     from shmastra_cloud.secrets_at_rest import Vault
@@ -17,7 +18,11 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Row: TypeAlias = asyncpg.Record
 
 STATEMENT_SECONDS = 10
-TRANSACTION_POOLER_PORT = ":6543"
+TRANSACTION_POOLER = UnsuitableDatabase(
+    "DATABASE_URL leads through a pooler in transaction mode, where LISTEN hears nothing and locks do not "
+    "last. Use the direct or the session-mode string (with Supabase: port 5432; with pgbouncer: "
+    "pool_mode = session)."
+)
 
 
 async def open_pool(dsn: str, *, patience: float = 30, size: int = 8) -> Pool:
@@ -25,13 +30,8 @@ async def open_pool(dsn: str, *, patience: float = 30, size: int = 8) -> Pool:
 
     Raises:
         DatabaseAway: nothing answered within that time.
-        UnsuitableDatabase: the address is a transaction-mode pooler's.
+        UnsuitableDatabase: the address leads through a pooler in transaction mode.
     """
-    if TRANSACTION_POOLER_PORT in dsn:
-        raise UnsuitableDatabase(
-            "DATABASE_URL names a transaction-mode pooler (port 6543), which cannot LISTEN. "
-            "Use the direct or the session-mode string (port 5432)."
-        )
     try:
         async for attempt in AsyncRetrying(
             stop=stop_after_delay(patience),
@@ -40,6 +40,8 @@ async def open_pool(dsn: str, *, patience: float = 30, size: int = 8) -> Pool:
             reraise=True,
         ):
             with attempt:
+                if not _is_on_this_machine(dsn) and await pools_transactions(dsn):
+                    raise TRANSACTION_POOLER
                 return await asyncpg.create_pool(
                     dsn, min_size=1, max_size=size, timeout=5, command_timeout=STATEMENT_SECONDS
                 )
@@ -48,6 +50,11 @@ async def open_pool(dsn: str, *, patience: float = 30, size: int = 8) -> Pool:
             f"The database does not answer ({type(error).__name__}). Is DATABASE_URL right?"
         ) from error
     raise DatabaseAway("The database does not answer.")
+
+
+def _is_on_this_machine(dsn: str) -> bool:
+    """Tell whether an address is a socket's, as that of the embedded Postgres, which has no pooler."""
+    return "host=/" in dsn or "host=%2F" in dsn
 
 
 async def check_master_key(pool: Pool, vault: Vault) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from shmastra_cloud.database import DatabaseError, open_pool, pending
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
-from shmastra_cloud.gateway import BadConfiguration, providers_from_env
+from shmastra_cloud.gateway import BadConfiguration, providers_from_env, read_own_prices
 from shmastra_cloud.secrets_at_rest import MasterKeyError, load_vault
 from shmastra_cloud.settings import LOOPBACK, PROVIDER_KEYS
 from shmastra_cloud.workspaces import Engine, EngineError
@@ -111,6 +111,7 @@ def providers(settings: Settings, environ: Mapping[str, str]) -> Check:
     """Name the model providers that have a key."""
     try:
         known = providers_from_env(environ)
+        read_own_prices(settings.prices)
     except BadConfiguration as error:
         return failed("providers", str(error), "Correct the variable and start again.")
     names = [name for name, one in known.items() if one.configured and name not in ("gemini", "demo")]

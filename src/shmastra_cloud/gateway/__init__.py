@@ -51,6 +51,8 @@ from shmastra_cloud.gateway.errors import (
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.leases import LimitStore, MoneyLease, RateLease, StreamLease
 from shmastra_cloud.gateway.limits import Limiter
+from shmastra_cloud.gateway.own_prices import read_own_prices
+from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
 from shmastra_cloud.gateway.reservation import Reservation
 from shmastra_cloud.gateway.slices import LEASE_SECONDS
@@ -80,6 +82,7 @@ __all__ = [
     "MoneyLease",
     "NotConfigured",
     "PriceUnknown",
+    "Prices",
     "Provider",
     "Purse",
     "RateLease",
@@ -97,6 +100,7 @@ __all__ = [
     "catalog",
     "day_of",
     "providers_from_env",
+    "read_own_prices",
     "resets_at",
     "units",
     "usd",

@@ -32,6 +32,7 @@ from shmastra_cloud.gateway.errors import (
 )
 from shmastra_cloud.gateway.exchange import Exchange
 from shmastra_cloud.gateway.formats import error_body
+from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.routes import Matched, match
 
 if TYPE_CHECKING:
@@ -75,10 +76,12 @@ class Gateway:
         timeouts: Timeouts | None = None,
         body_seconds: float = 60.0,
         pool: Pool | None = None,
+        prices: Prices | None = None,
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
         self._pool = pool or Pool()
+        self._prices = prices or Prices()
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -132,7 +135,7 @@ class Gateway:
     async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
         """Relay a request that was let in, and record what it used however it ends."""
         route = asked.matched.route
-        exchange = Exchange(asked.provider, asked.owner.user_id, asked.key.purpose, route)
+        exchange = Exchange(asked.provider, asked.owner.user_id, asked.key.purpose, route, self._prices)
         exchange.model = asked.matched.model
         status: int | None = None
         whole: bytes | None = None

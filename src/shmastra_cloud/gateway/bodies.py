@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shmastra_cloud.gateway.asked import NOTHING_SPECIAL, Asked, asked_of
 from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused, TooLarge
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Body:
     gone: bool = False
     model: str | None = None
     adds_usage: bool = False
+    asked: Asked = NOTHING_SPECIAL
 
 
 async def read_body(receive: Receive, seconds: float, limit: int = MAX_READ_BYTES) -> Body:
@@ -106,6 +108,7 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
         raise RouteRefused("Background responses cannot be metered; ask for the answer itself.")
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
+    body.asked = asked_of(asked)
     if route.chat and asked.get("stream") is True:
         _ask_for_usage(body, asked)
 

@@ -10,10 +10,15 @@ from uuid import UUID
 
 from httprelay import UpstreamTimeout
 from shmastra_cloud.gateway.answers import Redacted, WithoutUsage
+from shmastra_cloud.gateway.asked import NOTHING_SPECIAL
+from shmastra_cloud.gateway.billing import Seen, used
 from shmastra_cloud.gateway.credentials import headers_for_client
 from shmastra_cloud.gateway.errors import UpstreamLate, UpstreamUnusable
+from shmastra_cloud.gateway.estimates import UNSEEN_TOKENS_PER_SECOND, fields_of
 from shmastra_cloud.gateway.formats import error_event
 from shmastra_cloud.gateway.meter import Meter
+from shmastra_cloud.gateway.prices import FREE, Cost
+from shmastra_cloud.gateway.searches import Searches
 from shmastra_cloud.gateway.tokens import Tokens
 from shmastra_cloud.gateway.usage import UsageRow
 
@@ -24,37 +29,44 @@ if TYPE_CHECKING:
     from shmastra_cloud.gateway.answers import Edit
     from shmastra_cloud.gateway.bodies import Body
     from shmastra_cloud.gateway.credentials import Headers
+    from shmastra_cloud.gateway.prices import Prices
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.routes import Route
     from shmastra_cloud.gateway.usage import Ending
 
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_TEXTUAL = (b"application/json", b"text/event-stream")
+_STREAM = b"text/event-stream"
+_TEXTUAL = (b"application/json", _STREAM)
 
 
 class Exchange:
     """Observes a relayed response for the meter and edits it for the client."""
 
-    def __init__(self, provider: Provider, user_id: UUID, purpose: str, route: Route) -> None:
+    def __init__(self, provider: Provider, user_id: UUID, purpose: str, route: Route, prices: Prices) -> None:
         self._provider, self._user_id, self._purpose, self._route = provider, user_id, purpose, route
+        self._prices = prices
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._first: float | None = None
-        self._meter = Meter()
         self._edit: Edit | None = None
-        self._textual = False
+        self._textual = self._streams = False
+        self._request = b""
+        self._asked = NOTHING_SPECIAL
+        self._searches: Searches | None = None
+        self.meter = Meter(fields_of(provider.style, responses=route.responses))
         self.status = 0
         self.model: str | None = None
-        self.request_bytes = 0
         self.adds_usage = False
         self.ended: Ending = "upstream_error"
 
     def knows(self, body: Body) -> None:
         """Take over what the request's body says."""
         self.model = self.model or body.model
-        self.request_bytes = len(body.data)
         self.adds_usage = body.adds_usage
+        self._request, self._asked = body.data, body.asked
+        if body.asked.searches:
+            self._searches = Searches()
 
     def on_response(self, status: int, headers: Headers) -> Headers:
         """Choose how the answer is edited, and return the headers of it that a client may see.
@@ -68,10 +80,10 @@ class Exchange:
             raise UpstreamUnusable(f"{self._provider.name} answered with a redirect, which is not followed.")
         self.status = status
         kind = dict(headers).get(b"content-type", b"").lower()
-        self._textual = kind.startswith(_TEXTUAL)
+        self._textual, self._streams = kind.startswith(_TEXTUAL), kind.startswith(_STREAM)
         if status >= 400:
             self._edit = Redacted(self._provider.keys.all())
-        elif self.adds_usage and kind.startswith(b"text/event-stream"):
+        elif self.adds_usage and self._streams:
             self._edit = WithoutUsage()
         if self._edit is not None:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
@@ -80,7 +92,9 @@ class Exchange:
     def chunk(self, data: bytes) -> None:
         """See a piece of the answer as the provider sent it."""
         if self._route.spends:
-            self._meter.chunk(data)
+            self.meter.chunk(data)
+            if self._searches is not None:
+                self._searches.chunk(data)
 
     def end(self, ended: Ended) -> None:
         """Learn how the answer ended."""
@@ -109,8 +123,8 @@ class Exchange:
 
     def row(self, status: int | None = None) -> UsageRow:
         """Return what the request used; ``status`` is the one that the gateway answered itself."""
-        tokens = self._tokens()
         now = self._loop.time()
+        tokens, cost = self._used(now)
         return UsageRow(
             user_id=self._user_id,
             provider=self._provider.name,
@@ -124,17 +138,35 @@ class Exchange:
             ttfb_ms=None if self._first is None else round((self._first - self._started) * 1000),
             duration_ms=round((now - self._started) * 1000),
             ended=self.ended,
-            estimated=tokens.estimated,
+            estimated=tokens.estimated or not cost.exact,
             at=datetime.now(UTC),
             id=UUID(int=random.getrandbits(128)),
+            cache_write_tokens=tokens.cache_write,
+            cost=cost.usd,
         )
 
-    def _tokens(self) -> Tokens:
+    def _used(self, now: float) -> tuple[Tokens, Cost]:
+        """Return what the call used and cost: nothing, where the provider refused it or had no part in it."""
         if not self._route.spends or self.status >= 400 or (self.status == 0 and self.ended != "client_gone"):
-            return Tokens()
-        return self._meter.tokens(
+            return Tokens(), Cost(FREE)
+        seen = Seen(
             complete=self.ended == "complete",
-            request_bytes=self.request_bytes,
             textual=self._textual,
-            prose=self._route.prose,
+            unseen=self._unseen(now),
+            searches=0 if self._searches is None else self._searches.count(self.model),
         )
+        tokens = used(self.meter, self._route, self._asked, self._request, seen)
+        return tokens, self._prices.cost(self._provider.name, self.model, tokens)
+
+    def _unseen(self, now: float) -> int:
+        """Estimate what a call that broke off has made without its stream showing it, by the time it took."""
+        if self.ended == "complete" or not (self._route.prose or self._route.draws):
+            return 0
+        provider, since = self._provider, self._started
+        if self._streams:
+            thinks = self._asked.thinks or provider.style != "anthropic"
+            if not (self._route.draws or (thinks and self._prices.hides_output(provider.name, self.model))):
+                return 0
+            since = since if self._first is None else self._first
+        likely = int((now - since) * UNSEEN_TOKENS_PER_SECOND)
+        return min(likely, self._prices.output_limit(provider.name, self.model))

@@ -5,35 +5,52 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
-from shmastra_cloud.gateway.tokens import MAX_TOKENS, Tokens
+from shmastra_cloud.gateway.estimates import BYTES_PER_TOKEN, UPPER_BYTES_PER_TOKEN, Shown, fields_of, shown
+from shmastra_cloud.gateway.tokens import Tokens, read_usage, tells_usage
 
 HEAD_BYTES = 2 * 1024
 TAIL_BYTES = 12 * 1024
-_USAGE = re.compile(r'(?<!\\)"(?:usage|usageMetadata|usage_metadata)"\s*:\s*(?=\{)')
+_USAGE = re.compile(rb'"usage(?:Metadata|_metadata)?"\s*:\s*(?=\{)')
+_TIER = re.compile(rb'"service_tier"\s*:\s*"([a-z_]{1,20})"')
 _DECODER = json.JSONDecoder()
-_EVENT_OVERHEAD = 220
-_OVERLAP = 2048
-_BYTES_PER_TOKEN = 4
+_LONGEST_USAGE = 4096
+_LONGEST_EVENT = 64 * 1024
+_TIER_BYTES = 8 * 1024
+_USUAL = frozenset({b"auto", b"default", b"standard", b"scale"})
+_DEFAULT = "default"
+_DEARER = (b"ultrafast", b"priority", b"fast")
+_ALL = fields_of("openai")
+
+
+class _Found(NamedTuple):
+    """A usage object, and where it ends."""
+
+    usage: dict[str, Any]
+    end: int
 
 
 class Meter:
-    """Sees a response's body piece by piece."""
+    """Sees a response's body piece by piece; ``fields`` are the names of what carries output in a stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: tuple[bytes, ...] = _ALL) -> None:
+        self._fields = fields
         self._head = b""
         self._head_room = HEAD_BYTES
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._bytes = 0
-        self._events = 0
+        self._watching = False
+        self._open = b""
+        self._pieces = self._size = 0
 
     def chunk(self, data: bytes) -> None:
         """Keep a reference to what may be needed; nothing is copied."""
         size = len(data)
         self._bytes += size
-        self._events += data.count(b"data:")
+        if self._watching:
+            self._look(data)
         if self._head_room > 0:
             self._head += data[: self._head_room]
             self._head_room -= size
@@ -48,101 +65,113 @@ class Meter:
         while self._tail_size - len(self._tail[0]) >= TAIL_BYTES:
             self._tail_size -= len(self._tail.popleft())
 
-    def tokens(
-        self, *, complete: bool, request_bytes: int, textual: bool = True, prose: bool = True
-    ) -> Tokens:
-        """Return what the response said it used; an estimate where it did not get to say so.
+    def watch(self) -> None:
+        """Count what the stream shows from now on, chunk by chunk, for :meth:`so_far`."""
+        self._watching = True
 
-        Not ``textual``: neither side's bytes tell anything; not ``prose``: only the request's do.
+    def so_far(self) -> int:
+        """Return how many tokens a watched stream has shown, rather too many than too few.
+
+        What a model thinks unseen is not in it.
         """
-        found = _last(b"".join(self._tail))
-        if complete and found is not None:
-            if "output_tokens" in found and "input_tokens" not in found:  # Anthropic told the input before
-                found = {**(_first(self._head.decode("utf-8", "replace")) or {}), **found}
-            return _counts(found)
-        begun = _first(self._head.decode("utf-8", "replace")) or {}
-        known = _counts({**begun, **(found or {})})
-        if not textual:
-            return Tokens(known.input, known.cached, known.reasoning, known.output, estimated=True)
-        return Tokens(
-            input=known.input or request_bytes // _BYTES_PER_TOKEN,
-            cached=known.cached,
-            reasoning=known.reasoning,
-            output=max(known.output, self._guess()) if prose else known.output,
-            estimated=True,
-        )
+        return max(self._pieces, -(-self._size // UPPER_BYTES_PER_TOKEN))
 
-    def _guess(self) -> int:
-        text = max(0, self._bytes - self._events * _EVENT_OVERHEAD)
-        return max(self._events, text // _BYTES_PER_TOKEN)
+    def _look(self, data: bytes) -> None:
+        if self._open:
+            data = self._open + data
+            self._open = b""
+        if not data.endswith(b"\n"):
+            end = data.rfind(b"\n") + 1
+            if len(data) - end <= _LONGEST_EVENT:
+                data, self._open = data[:end], data[end:]  # an event is looked at once it is whole
+        pieces, size = shown(data, self._fields)
+        self._pieces += pieces
+        self._size += size
+
+    def tokens(self, *, complete: bool, textual: bool = True, unseen: int = 0) -> Tokens:
+        """Return what the response said it used; an estimate of the output where it did not get to say so.
+
+        Not ``textual``: its bytes tell nothing. ``unseen`` is an output that is likely without being shown.
+        """
+        tail = b"".join(self._tail)
+        last = _last(tail)
+        known = self._known(tail, last)
+        if complete and last is not None:
+            return known
+        produced = self._produced(tail, known.output, last) if textual else known.output
+        return known._replace(output=max(known.output, produced, unseen), estimated=True)
+
+    def _known(self, tail: bytes, last: _Found | None) -> Tokens:
+        """Return what was told, at the end or, where the end is missing, at the beginning."""
+        if last is None:
+            return read_usage(_first(self._head))
+        usage = last.usage
+        if "promptTokenCount" in usage:
+            return read_usage(usage)
+        if "output_tokens" in usage and ("input_tokens" not in usage or "cache_read_input_tokens" in usage):
+            if "cache_creation" in usage:
+                return read_usage(usage)
+            # Anthropic tells the input, and how it was cached, at the beginning of a stream only.
+            later = {name: value for name, value in usage.items() if value is not None}
+            return read_usage({**_first(self._head), **later})
+        return read_usage(usage, _tier(tail))
+
+    def _produced(self, tail: bytes, told: int, last: _Found | None) -> int:
+        """Estimate the output: what was told, and what was shown after that; else by all that was shown."""
+        if last is not None:
+            return told + shown(tail[last.end :], self._fields).tokens()
+        if self._watching:
+            rest = shown(self._open, self._fields)
+            return Shown(self._pieces + rest.pieces, self._size + rest.size).tokens()
+        found = shown(tail, self._fields)
+        if b"data:" not in tail and (self._bytes > len(tail) or not found.pieces):
+            return self._bytes // BYTES_PER_TOKEN  # no stream: all but little of it is text
+        if self._bytes > len(tail):  # the rest is taken to have been like its end
+            found = Shown(found.pieces * self._bytes // len(tail), found.size * self._bytes // len(tail))
+        return found.tokens()
 
 
-def _first(text: str) -> dict[str, Any] | None:
+def _first(data: bytes) -> dict[str, Any]:
     """Return the first usage object in a text; Anthropic tells the input there."""
-    return _usage(text, list(_USAGE.finditer(text)))
+    for place in _USAGE.finditer(data):
+        found = _usage(data, place)
+        if found is not None:
+            return found.usage
+    return {}
 
 
-def _last(data: bytes) -> dict[str, Any] | None:
+def _last(data: bytes) -> _Found | None:
     """Return the last usage object in a text that may begin and end anywhere."""
     end = len(data)
     while (start := data.rfind(b'"usage', 0, end)) >= 0:
-        text = data[max(0, start - 1) : end + _OVERLAP].decode("utf-8", "replace")
-        found = _usage(text, list(_USAGE.finditer(text)))
+        place = _USAGE.match(data, start)
+        found = None if place is None else _usage(data, place)
         if found is not None:
             return found
         end = start
     return None
 
 
-def _usage(text: str, places: list[re.Match[str]]) -> dict[str, Any] | None:
-    for found in places:
-        try:
-            value, _ = _DECODER.raw_decode(text, found.end())
-        except ValueError:
-            continue
-        if isinstance(value, dict) and any(_is_count(name, value[name]) for name in value):
-            return value
-    return None
+def _usage(data: bytes, place: re.Match[bytes]) -> _Found | None:
+    start = place.end()
+    try:
+        value, end = _DECODER.raw_decode(data[start : start + _LONGEST_USAGE].decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return _Found(value, start + end) if tells_usage(value) else None
 
 
-def _is_count(name: str, value: object) -> bool:
-    return type(value) is int and name.endswith(("tokens", "TokenCount"))
+def _tier(tail: bytes) -> str | None:
+    """Return how OpenAI served a call, if it says so; the usual is ``default``.
 
-
-def _counts(usage: dict[str, Any]) -> Tokens:
-    if "promptTokenCount" in usage or "totalTokenCount" in usage:
-        return _google(usage)
-    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
-        cached = _number(usage, "cache_read_input_tokens")
-        written = _number(usage, "cache_creation_input_tokens")
-        return Tokens(
-            input=_number(usage, "input_tokens") + cached + written,
-            cached=cached,
-            output=_number(usage, "output_tokens"),
-        )
-    return Tokens(
-        input=_number(usage, "prompt_tokens") or _number(usage, "input_tokens"),
-        cached=_detail(usage, "cached_tokens", "prompt_tokens_details", "input_tokens_details"),
-        reasoning=_detail(usage, "reasoning_tokens", "completion_tokens_details", "output_tokens_details"),
-        output=_number(usage, "completion_tokens") or _number(usage, "output_tokens"),
-    )
-
-
-def _google(usage: dict[str, Any]) -> Tokens:
-    thoughts = _number(usage, "thoughtsTokenCount")
-    return Tokens(
-        input=_number(usage, "promptTokenCount") + _number(usage, "toolUsePromptTokenCount"),
-        cached=_number(usage, "cachedContentTokenCount"),
-        reasoning=thoughts,
-        output=_number(usage, "candidatesTokenCount") + thoughts,
-    )
-
-
-def _detail(usage: dict[str, Any], name: str, first: str, second: str) -> int:
-    place = usage.get(first) or usage.get(second)
-    return _number(place, name) if place else 0
-
-
-def _number(usage: object, name: str) -> int:
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return min(value, MAX_TOKENS) if type(value) is int and value > 0 else 0
+    A caller may have the name repeated elsewhere in the answer, so the dearest tier named is believed.
+    """
+    end = tail[-_TIER_BYTES:]
+    named = end.count(b'"service_tier"')
+    if not named or named == end.count(b'"service_tier":"default"'):
+        return _DEFAULT if named else None
+    told = set(_TIER.findall(end))
+    dearer = next((name for name in _DEARER if name in told), None)
+    cheaper = b"default" if told & _USUAL else min(told, default=None)
+    tier = dearer or cheaper
+    return None if tier is None else tier.decode()

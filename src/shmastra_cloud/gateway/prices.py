@@ -18,7 +18,7 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.data_units import unit_data
 from genai_prices.types import ModelPrice, TieredPrices, Usage
 
-from shmastra_cloud.gateway import models
+from shmastra_cloud.gateway import model_limits
 from shmastra_cloud.gateway.own_prices import OwnPrices
 
 if TYPE_CHECKING:
@@ -129,11 +129,13 @@ class Prices:
     def output_limit(self, provider: str, model: str | None) -> int:
         """Return how many tokens a model can say in one answer; rather too many than too few."""
         own = self._own.find(provider, model)
-        return models.output_limit(model) if own is None or own.output_limit is None else own.output_limit
+        return (
+            model_limits.output_limit(model) if own is None or own.output_limit is None else own.output_limit
+        )
 
     def hides_output(self, provider: str, model: str | None) -> bool:
         """Whether a model may produce billed output that its stream doesn't show while it is produced."""
-        return provider != _OURS and models.hides_output(model)
+        return provider != _OURS and model_limits.hides_output(model)
 
     def _find(self, provider: str, model: str | None, tier: str | None) -> _Compiled | None:
         key = provider, model, tier

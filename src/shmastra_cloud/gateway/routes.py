@@ -21,13 +21,16 @@ _SLUG = rb"[A-Za-z0-9_-]+"
 class Route:
     """A safe route: ``spends`` says that it uses tokens, ``chat`` that it is OpenAI's chat completions.
 
-    ``prose`` says that both sides are text, so that tokens can be estimated from bytes where none are told.
+    ``prose`` says that the answer is text, so that tokens can be estimated from bytes where none are told,
+    ``audio`` that speech is made or read, ``draws`` that pictures are made.
     """
 
     method: str
     pattern: re.Pattern[bytes]
     spends: bool = True
     prose: bool = True
+    audio: bool = False
+    draws: bool = False
     chat: bool = False
     responses: bool = False
     owned: bool = False
@@ -43,6 +46,8 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
             re.compile(pattern),
             spends=method == "POST" and b"ount" not in pattern,
             prose=not _NO_PROSE.search(pattern),
+            audio=b"audio" in pattern,
+            draws=b"images" in pattern,
             chat=pattern == b"/chat/completions",
             responses=pattern == b"/responses",
         )

@@ -35,7 +35,7 @@ AWAY = "What is left of a budget or limit cannot be learnt at the moment; try ag
 class Slice:
     """Units of one day: ``free`` ones, and how many calls (``open``) hold others."""
 
-    __slots__ = ("day", "free", "id", "open", "unwritten", "until", "used_at")
+    __slots__ = ("day", "free", "id", "open", "until", "unwritten", "used_at")
 
     def __init__(self, day: int) -> None:
         self.id = uuid4()

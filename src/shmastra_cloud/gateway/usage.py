@@ -26,9 +26,10 @@ MAX_RETRY_SECONDS = 5.0
 class UsageRow(NamedTuple):
     """One relayed request.
 
-    ``input_tokens`` includes ``cached_tokens``, ``output_tokens`` includes ``reasoning_tokens``; ``id`` lets
-    a write that is repeated after a lost answer be told from a second request. ``at`` is when the call began: it
-    is charged to that day. ``leases`` are the slices of budgets out of which it is paid.
+    ``input_tokens`` includes ``cached_tokens`` and ``cache_write_tokens``, ``output_tokens`` includes
+    ``reasoning_tokens``; ``cost`` is in USD, None where no price is known; ``id`` lets a write that is
+    repeated after a lost answer be told from a second request. ``at`` is when the call began: it is charged
+    to that day. ``leases`` are the slices of budgets out of which it is paid.
     """
 
     user_id: UUID
@@ -46,6 +47,7 @@ class UsageRow(NamedTuple):
     estimated: bool
     at: datetime
     id: UUID
+    cache_write_tokens: int = 0
     cost: Decimal | None = None
     leases: tuple[UUID, ...] = ()
 

@@ -27,6 +27,6 @@ def test_wrong_usage_is_2() -> None:
 
 
 def test_migrate_says_what_it_did(empty_dsn: str) -> None:
-    assert shmastra("migrate", DATABASE_URL=empty_dsn).stdout == "applied 001_init\n"
+    assert shmastra("migrate", DATABASE_URL=empty_dsn).stdout.startswith("applied 001_init")
     assert shmastra("migrate", DATABASE_URL=empty_dsn).stdout == "nothing to do\n"
     assert "DATABASE_URL" in shmastra("migrate").stderr

@@ -4,11 +4,6 @@ from shmastra_cloud.database import DatabaseAway, Pool, UnsuitableDatabase, chec
 from shmastra_cloud.secrets_at_rest import Vault
 
 
-async def test_a_transaction_pooler_is_refused_with_the_reason() -> None:
-    with pytest.raises(UnsuitableDatabase, match="transaction-mode"):
-        await open_pool("postgresql://u:p@db.example.com:6543/postgres")
-
-
 async def test_a_database_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(DatabaseAway) as caught:
         await open_pool("postgresql://u:hunter2@127.0.0.1:1/postgres", patience=0.1)

@@ -59,6 +59,13 @@ def test_providers_are_named_and_their_keys_are_not() -> None:
     assert (broken.status, "sk secret" in broken.detail) == ("failed", False)
 
 
+def test_prices_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHMASTRA_PRICES", '{"vllm/*": {"input": -1, "output": 1}}')
+    broken = providers(load_settings(), {"OPENAI_API_KEY": "k"})
+    assert broken.status == "failed"
+    assert "SHMASTRA_PRICES is wrong at vllm/* -> input" in broken.detail
+
+
 @pytest.mark.parametrize(
     ("url", "status"),
     [

@@ -48,6 +48,12 @@ def test_what_is_too_long_to_read_is_refused_as_such() -> None:
         inspect(Body(b"{", whole=False), CHAT, b"application/json", "me")
 
 
+def test_what_changes_the_price_is_noted() -> None:
+    body = Body(b'{"model": "gpt-5", "service_tier": "flex"}', whole=True)
+    inspect(body, CHAT, b"application/json", "me")
+    assert body.asked.tier == "flex"
+
+
 def test_a_tool_runs_as_whom_was_checked() -> None:
     route = match("composio", b"", "POST", b"/api/v3/tools/execute/X").route
     body = Body(b'{"user_id": "victim", "user_id": "me"}', whole=True)

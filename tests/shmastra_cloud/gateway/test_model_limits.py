@@ -1,6 +1,6 @@
 import pytest
 
-from shmastra_cloud.gateway.models import DEFAULT_OUTPUT_LIMIT, hides_output, output_limit
+from shmastra_cloud.gateway.model_limits import DEFAULT_OUTPUT_LIMIT, hides_output, output_limit
 
 
 @pytest.mark.parametrize(
