@@ -24,10 +24,10 @@ from shmastra_cloud import admin, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import BatchWriter, KeyCache, providers_from_env
-from shmastra_cloud.gateway_app import database_answers, make_gateway
+from shmastra_cloud.gateway_app import database_answers, make_gateway, make_limits, write_and_tell
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
-from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.metering import KeysInDatabase
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import Probes
 from shmastra_cloud.readiness import Readiness
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
+    from shmastra_cloud.gateway import Limiter
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.web_process import Asgi
@@ -78,13 +79,14 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
     keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    limits = await make_limits(pool, notifications)
     notifications.subscribe(
-        {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
-        partial(_forget_all, sessions, keys, watch),
+        {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys), **limits.heard()},
+        partial(_forget_all, sessions, keys, watch, limits),
     )
-    usage = BatchWriter(partial(write_usage, pool))
+    usage = BatchWriter(partial(write_and_tell, pool, limits))
     providers = providers_from_env(os.environ)
-    gateway = make_gateway(settings, providers, keys, usage, activity)
+    gateway = make_gateway(settings, providers, keys, usage, activity, limits)
     parts = WorkspaceParts(
         store,
         watch,
@@ -130,8 +132,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "sandbox": Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+        background=[notifications.run(), usage.run(), activity.run(), limits.run()],
+        closing=[pool.close, limits.aclose, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
         protocols={"admin": admin.PeerProtocol},
     )
 
@@ -218,7 +220,8 @@ def _user_changed(sessions: Sessions, keys: KeyCache, payload: str) -> None:
     keys.drop(UUID(payload))
 
 
-def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch) -> None:
+def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch, limits: Limiter) -> None:
+    limits.changed()
     sessions.forget()
     keys.drop_all()
     watch.drop_all()

@@ -15,10 +15,12 @@ from shmastra_cloud.gateway import (
     BatchWriter,
     Gateway,
     KeyCache,
+    Limiter,
     Prices,
     providers_from_env,
     read_own_prices,
 )
+from shmastra_cloud.leases import LeasesInDatabase
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.probes import Probes, nothing
 from shmastra_cloud.readiness import Readiness
@@ -26,9 +28,10 @@ from shmastra_cloud.rim import OwnHost
 from shmastra_cloud.web_process import GATEWAY, Cloud, Dispatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from shmastra_cloud.gateway import Provider
+    from shmastra_cloud.database import Pool
+    from shmastra_cloud.gateway import Provider, UsageRow
     from shmastra_cloud.settings import Settings
 
 
@@ -43,25 +46,48 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     pool = await open_pool(dsn)
     notifications = Notifications(dsn, {}, lambda: None)
     keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
-    notifications.subscribe({"user": lambda payload: keys.drop(UUID(payload))}, keys.drop_all)
-    usage = BatchWriter(partial(write_usage, pool))
+    limits = await make_limits(pool, notifications)
+    notifications.subscribe(
+        {"user": lambda payload: keys.drop(UUID(payload)), **limits.heard()},
+        partial(_forget_all, keys, limits),
+    )
+    usage = BatchWriter(partial(write_and_tell, pool, limits))
     activity = Activity(Awake(pool), settings.idle_seconds)
-    gateway = make_gateway(settings, providers, keys, usage, activity)
+    gateway = make_gateway(settings, providers, keys, usage, activity, limits)
     probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}))
     public = Dispatch({GATEWAY: gateway}, probes)
     return Cloud(
         apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
-        background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose],
+        background=[notifications.run(), usage.run(), activity.run(), limits.run()],
+        closing=[pool.close, limits.aclose, usage.aclose, gateway.aclose],
     )
 
 
-def make_gateway(
+def _forget_all(keys: KeyCache, limits: Limiter) -> None:
+    keys.drop_all()
+    limits.changed()
+
+
+async def make_limits(pool: Pool, notifications: Notifications) -> Limiter:
+    """Return a process's ledger of budgets and limits, with all limits read."""
+    limits = Limiter(LeasesInDatabase(pool), listening=lambda: notifications.connected)
+    await limits.load()
+    return limits
+
+
+async def write_and_tell(pool: Pool, limits: Limiter, rows: Sequence[UsageRow]) -> None:
+    """Write usage and tell the ledger, which holds on to what a row costs until it is written."""
+    await write_usage(pool, rows)
+    limits.written(rows)
+
+
+def make_gateway(  # noqa: PLR0913, PLR0917 -- it joins this many parts
     settings: Settings,
     providers: Mapping[str, Provider],
     keys: KeyCache,
     usage: BatchWriter,
     activity: Activity,
+    limits: Limiter,
 ) -> Gateway:
     """Return the gateway, which counts a call as activity of the key's owner.
 
@@ -74,6 +100,7 @@ def make_gateway(
         usage,
         lambda user: activity.note(user, "a model call"),
         prices=Prices(read_own_prices(settings.prices)),
+        limits=limits,
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
     )
 

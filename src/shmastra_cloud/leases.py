@@ -1,4 +1,4 @@
-"""The ledger's need of the database: limits as they are set, and leases of what they allow, for one process."""
+"""What the gateway's ledger needs of the database: limits as they are set, and leases of what they allow."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class LeasesInDatabase:
 
 
 async def settle(connection: Connection, rows: Sequence[UsageRow]) -> None:
-    """Raise what was spent by rows that were inserted in this transaction, and lower the slices they came from.
+    """Raise what was spent by rows inserted in this transaction, and lower the slices they are paid from.
 
     Budgets are locked before slices, in one order, as `lease_budget` does.
     """

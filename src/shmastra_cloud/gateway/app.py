@@ -19,6 +19,7 @@ from httprelay import (
     relay,
     safe_path,
 )
+from shmastra_cloud.gateway.asking import estimate, unpriced
 from shmastra_cloud.gateway.bodies import Body, inspect, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
 from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
@@ -30,10 +31,11 @@ from shmastra_cloud.gateway.errors import (
     UpstreamLate,
     UpstreamUnusable,
 )
-from shmastra_cloud.gateway.exchange import Exchange
+from shmastra_cloud.gateway.exchange import BudgetSpent, Exchange
 from shmastra_cloud.gateway.formats import error_body
 from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.routes import Matched, match
+from shmastra_cloud.gateway.running import Running
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -42,8 +44,9 @@ if TYPE_CHECKING:
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.formats import Format
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
+    from shmastra_cloud.gateway.limits import Limiter
     from shmastra_cloud.gateway.providers import Provider
-    from shmastra_cloud.gateway.usage import UsageSink
+    from shmastra_cloud.gateway.usage import UsageRow, UsageSink
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -77,11 +80,12 @@ class Gateway:
         body_seconds: float = 60.0,
         pool: Pool | None = None,
         prices: Prices | None = None,
+        limits: Limiter | None = None,
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
         self._pool = pool or Pool()
-        self._prices = prices or Prices()
+        self._prices, self._limits = prices or Prices(), limits
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -145,19 +149,46 @@ class Gateway:
                 if body.gone:
                     return
                 exchange.knows(body)
+                await self._reserve(asked, exchange, body)
                 whole = body.data if body.whole else None
                 receive = receive if body.whole else replay(body, receive)
             await self._send_on(scope, receive, send, asked, exchange, whole)
         except ClientGone:
             exchange.ended = "client_gone"
             status = 499
+        except BudgetSpent:
+            exchange.ended = "cut"
         except (RelayError, UpstreamUnusable) as error:
             failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
             status = failure.status
             await _refuse(send, failure, asked.provider.style)
         finally:
+            self._settle(exchange, status)
+
+    async def _reserve(self, asked: _Asked, exchange: Exchange, body: Body) -> None:
+        """Reserve for a call what the limits of its user and the organization ask for."""
+        accounts = () if self._limits is None else self._limits.accounts(asked.owner.user_id)
+        if self._limits is not None and accounts:
+            priced = asked.matched.route.spends and any(account.limits.money for account in accounts)
+            if priced:
+                expected = estimate(self._prices, asked.provider, asked.matched, exchange.model, body)
+            else:
+                expected = unpriced(asked.matched, body)
+            reservation = await self._limits.reserve(accounts, expected.ask, exchange.began)
+            exchange.running = Running(reservation, expected, exchange.meter)
+        body.parsed = None
+
+    def _settle(self, exchange: Exchange, status: int | None) -> None:
+        """Record what a call used, and end its reservation by it, however it ended."""
+        row: UsageRow | None = None
+        try:
             if status or exchange.status:
-                self._usage.record(exchange.row(status))
+                row = exchange.row(status)
+        finally:
+            if exchange.running is not None:
+                row = exchange.running.settle(row)
+            if row is not None:
+                self._usage.record(row)
 
     async def _body(self, scope: Scope, receive: Receive, asked: _Asked) -> Body:
         headers = dict(scope["headers"])
@@ -213,14 +244,15 @@ def _failure(name: str, error: RelayError) -> GatewayError:
 
 
 async def _refuse(send: Send, error: GatewayError, style: Format) -> None:
-    await _answer(send, error.status, style, error.code, str(error), retry=error.retry)
+    body = error_body(style, error.status, error.code, str(error))
+    extra = [] if error.retry else [(b"x-should-retry", b"false")]  # the official SDKs look at it
+    if error.retry_after is not None:
+        extra.append((b"retry-after", b"%d" % error.retry_after))
+    await _send(send, error.status, body, extra)
 
 
-async def _answer(  # noqa: PLR0913 -- an error has this many parts
-    send: Send, status: int, style: Format, code: str, message: str, *, retry: bool = True
-) -> None:
-    extra = [] if retry else [(b"x-should-retry", b"false")]  # the official SDKs look at it
-    await _send(send, status, error_body(style, status, code, message), extra)
+async def _answer(send: Send, status: int, style: Format, code: str, message: str) -> None:
+    await _send(send, status, error_body(style, status, code, message))
 
 
 async def _send(send: Send, status: int, body: bytes, extra: Headers | None = None) -> None:

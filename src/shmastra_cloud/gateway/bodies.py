@@ -27,7 +27,7 @@ _PEEK_BYTES = 64 * 1024
 
 @dataclass
 class Body:
-    """A request's body: ``data`` is what was read of it, ``whole`` whether that is all."""
+    """A request's body: ``data`` is what was read, ``whole`` whether that is all, ``parsed`` its JSON."""
 
     data: bytes
     whole: bool
@@ -35,6 +35,7 @@ class Body:
     model: str | None = None
     adds_usage: bool = False
     asked: Asked = NOTHING_SPECIAL
+    parsed: dict[str, Any] | None = None
 
 
 async def read_body(receive: Receive, seconds: float, limit: int = MAX_READ_BYTES) -> Body:
@@ -108,7 +109,7 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
         raise RouteRefused("Background responses cannot be metered; ask for the answer itself.")
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
-    body.asked = asked_of(asked)
+    body.asked, body.parsed = asked_of(asked), asked
     if route.chat and asked.get("stream") is True:
         _ask_for_usage(body, asked)
 

@@ -130,8 +130,8 @@ class Ask(NamedTuple):
 def grant(standing: Standing, need: int, least: int) -> int:
     """Return what a process is given that needs so much, or at least so much.
 
-    With room it gets more, so that it need not ask again: 1 % of the smaller budget, at most 0.25 USD, at most
-    a quarter of what is left.
+    With room it gets more, so that it need not ask again: 1 % of the smaller budget, at most 0.25 USD and a
+    quarter of what is left.
     """
     room = standing.room
     if room is None:

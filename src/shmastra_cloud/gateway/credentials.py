@@ -42,7 +42,7 @@ _ANSWER_DROPPED = frozenset(
     b"service-worker-allowed content-security-policy x-content-type-options www-authenticate link date "
     b"cache-control expires x-sendfile".split()
 )
-_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-")
+_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-", b"x-shmastra-")
 _SANDBOXED = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),

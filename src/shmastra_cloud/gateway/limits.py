@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from shmastra_cloud.gateway.budget import EVERYONE, ORGANIZATION, Limits, day_of
 from shmastra_cloud.gateway.rates import Slots, Window
@@ -18,7 +19,6 @@ from shmastra_cloud.gateway.slices import Money, Slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from uuid import UUID
 
     from shmastra_cloud.gateway.budget import Ask
     from shmastra_cloud.gateway.leases import LimitStore
@@ -106,7 +106,14 @@ class Limiter:
         for owner, account in self._accounts.items():
             account.limited(self._limits(owner))
 
-    def changed(self, _owner: str = "") -> None:
+    def heard(self) -> dict[str, Callable[[str], None]]:
+        """Return what to do on which notification of the database's."""
+        return {
+            "budget": lambda _owner: self.changed(),
+            "budget_recall": lambda owner: self.recall(UUID(owner)),
+        }
+
+    def changed(self) -> None:
         """Learn that a limit has changed, or may have."""
         self._stale = True
         self._woken.set()
@@ -151,7 +158,7 @@ class Limiter:
     async def reserve(self, accounts: tuple[Account, ...], ask: Ask, at: float | None = None) -> Reservation:
         """Reserve what a call asks for, of all whose limits hold for it, or nothing.
 
-        ``at`` (seconds since 1970; now) is when it began: it is charged to that day and month, however late it ends.
+        ``at`` (seconds since 1970; now) is when it began: it is charged to that day, however late it ends.
 
         Raises:
             LimitReached: one of them has too little left.

@@ -1,7 +1,7 @@
 """What one process holds of one owner's requests or tokens per minute, and of his streams at once.
 
-A minute is the database's: pieces of it are leased in parts, and are lost with it. Tokens that a call turns out
-to have used beyond its reservation are owed, and paid within a second.
+A minute is the database's: pieces of it are leased in parts, and are lost with it. Tokens that a call turns
+out to have used beyond its reservation are owed, and paid within a second.
 """
 
 from __future__ import annotations

@@ -17,10 +17,12 @@ STREAM_SECONDS = 1
 MINUTE = 60
 
 
-def over_budget(whose: str, standing: Standing, need: int, free: int, day: int, now: float) -> LimitReached:
-    """Refuse a call that needs ``need`` units where ``free`` and what can be leased is less.
+def over_budget(  # noqa: PLR0913, PLR0917 -- a refusal says so much
+    whose: str, standing: Standing, need: int, free: int, day: int, now: float
+) -> LimitReached:
+    """Refuse a call that needs ``need`` units where ``free`` and what can be leased are less.
 
-    ``whose`` begins a sentence ("Your"). Where only calls that run now are in the way, it may come again soon.
+    ``whose`` begins a sentence ("Your"). Where only running calls are in the way, it may come again soon.
     """
     found = standing.tightest
     if found is None:

@@ -54,7 +54,7 @@ class Reservation:
     def allows(self, so_far: int) -> bool:
         """Tell whether a call may go on that has cost so much, taking more out of what is free.
 
-        Quick enough to be asked for every piece of an answer. Where it says no, :meth:`extend` may yet find more.
+        Quick enough to be asked for every piece of an answer. After a no, :meth:`extend` may yet find more.
         """
         return so_far <= self.amount or not self._holds or self._top_up(so_far)
 
@@ -79,7 +79,7 @@ class Reservation:
         return so_far <= self.amount
 
     def settle(self, cost: int, tokens: int = 0) -> None:
-        """End the reservation: the call has cost so many units and used so many tokens. A second one does nothing."""
+        """End the reservation, once: the call has cost so many units and used so many tokens."""
         if self._settled:
             return
         self._settled = True
@@ -92,7 +92,7 @@ class Reservation:
                 window.use(tokens - self._tokens)
 
     def headers(self) -> Headers:
-        """Return the headers that say what no call has reserved of the tightest budget, and when it resets."""
+        """Return the headers that say what is left unreserved of the tightest budget, and when it resets."""
         tightest = None
         for money, held in self._holds:
             found = money.remaining(held)

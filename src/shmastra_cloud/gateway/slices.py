@@ -82,7 +82,7 @@ class Money:
         return not self.slices and not self._asking.locked()
 
     def remaining(self, slice_: Slice) -> tuple[Period, int] | None:
-        """Return the budget of which the least is left, and what no call has reserved of it, as last heard."""
+        """Return the budget of which the least is left, and what is unreserved of it, as last heard."""
         found = self._standing.tightest
         return None if found is None else (found[0], max(0, found[1].room + slice_.free))
 
@@ -127,7 +127,7 @@ class Money:
         return taken
 
     async def more(self, slice_: Slice, amount: int, step: int) -> int:
-        """Take more for a running call, leasing what lacks; return less than ``amount`` where no more is left.
+        """Take more for a running call, leasing what lacks; return less than ``amount`` where that is all.
 
         Raises:
             LimitsUnavailable: what there is cannot be learnt now.
