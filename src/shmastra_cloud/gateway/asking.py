@@ -26,7 +26,10 @@ MAX_CHOICES = 128
 SEARCHES = 4
 LONGEST_UPLOAD = 25 * 1024 * 1024  # the longest recording that OpenAI takes
 _MANY = 1_000_000
+_FRESH_SECONDS = 60
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample")
+_CHOICES = ("n",)
+_GOOGLE_CHOICES = ("candidateCount", "candidate_count")
 _GOOGLE_CONFIG = ("generationConfig", "generation_config")
 _GOOGLE_LIMITS = ("maxOutputTokens", "max_output_tokens")
 
@@ -60,18 +63,23 @@ def outlook(asked: Mapping[str, Any] | None, rest: bytes) -> Outlook:
     streamed = b":stream" in rest
     if asked is None:
         return Outlook(streamed)
-    limits = [_count(asked.get(name), MAX_OUTPUT_TOKENS) for name in _LIMITS]
-    choices = [_count(asked.get("n"), MAX_CHOICES)]
+    limit = _largest(asked, _LIMITS, MAX_OUTPUT_TOKENS)
+    choices = _largest(asked, _CHOICES, MAX_CHOICES)
     for name in _GOOGLE_CONFIG:
         config = asked.get(name)
         if isinstance(config, dict):
-            limits += [_count(config.get(one), MAX_OUTPUT_TOKENS) for one in _GOOGLE_LIMITS]
-            choices += [_count(config.get(one), MAX_CHOICES) for one in ("candidateCount", "candidate_count")]
-    return Outlook(streamed or asked.get("stream") is True, max(limits) or None, max(1, *choices))
+            limit = max(limit, _largest(config, _GOOGLE_LIMITS, MAX_OUTPUT_TOKENS))
+            choices = max(choices, _largest(config, _GOOGLE_CHOICES, MAX_CHOICES))
+    return Outlook(streamed or asked.get("stream") is True, limit or None, choices or 1)
 
 
-def _count(value: object, most: int) -> int:
-    return min(value, most) if type(value) is int and value > 0 else 0
+def _largest(asked: Mapping[str, Any], names: tuple[str, ...], most: int) -> int:
+    found = 0
+    for name in names:
+        value = asked.get(name)
+        if value is not None and type(value) is int and value > found:
+            found = min(value, most)
+    return found
 
 
 def estimate(prices: Prices, provider: Provider, matched: Matched, model: str | None, body: Body) -> Estimate:
@@ -86,7 +94,7 @@ def estimate(prices: Prices, provider: Provider, matched: Matched, model: str | 
     tokens = _input(body)
     limit = (told.limit or prices.output_limit(provider.name, model)) * told.choices
     rates = _rates(prices, provider.name, model, asked.tier, tokens)
-    if rates is None:
+    if rates.output is None:
         raise PriceUnknown(
             f"{model or 'This model'} has no known price, so no budget can hold what it costs, and a budget"
             " applies to you. Use another model, or ask an admin to set its price in SHMASTRA_PRICES."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_UP, Decimal
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -161,6 +162,11 @@ def shown(amount: int) -> str:
     )
 
 
+def decimal(amount: int) -> bytes:
+    """Return units as a header's decimal number of USD."""
+    return b"%d.%08d" % divmod(amount, UNITS)
+
+
 def day_of(now: float) -> int:
     """Return the day of a time (seconds since 1970), in days since 1970."""
     return int(now // SECONDS_OF_A_DAY)
@@ -169,6 +175,12 @@ def day_of(now: float) -> int:
 def as_date(day: int) -> date:
     """Return a day as a date."""
     return date.fromordinal(_EPOCH + day)
+
+
+@lru_cache(maxsize=16)
+def reset_stamp(period: Period, day: int) -> bytes:
+    """Return when the day, or the month that holds it, is over, as a header says it."""
+    return stamp(resets_at(period, day)).encode()
 
 
 def resets_at(period: Period, day: int) -> datetime:

@@ -165,6 +165,7 @@ class Exchange:
             id=UUID(int=random.getrandbits(128)),
             cache_write_tokens=tokens.cache_write,
             cost=cost.usd,
+            leases=() if self.running is None else self.running.leases,
         )
 
     def _used(self, now: float) -> tuple[Tokens, Cost]:

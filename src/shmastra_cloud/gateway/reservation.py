@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shmastra_cloud.gateway.budget import resets_at, stamp, usd
+from shmastra_cloud.gateway.budget import decimal, reset_stamp
 from shmastra_cloud.gateway.errors import LimitsUnavailable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Reservation:
     @property
     def leases(self) -> tuple[UUID, ...]:
         """The slices out of which the call is paid: they belong into its usage row."""
-        return tuple([slice_.id for _, slice_ in self._holds])
+        return tuple([slice_.id for _, slice_ in self._holds]) if self._holds else ()
 
     def took(self, money: Money, slice_: Slice, amount: int) -> None:
         """Note that units were taken; all owners reserve the same, so the rest goes back to the others."""
@@ -102,8 +102,8 @@ class Reservation:
             return []
         period, left, day = tightest
         return [
-            (REMAINING, str(usd(left)).encode()),
-            (RESET, stamp(resets_at(period, day)).encode()),
+            (REMAINING, decimal(left)),
+            (RESET, reset_stamp(period, day)),
         ]
 
     def _top_up(self, so_far: int) -> bool:

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 class Running:
     """Joins a call's reservation with the meter that sees its answer."""
 
-    __slots__ = ("_estimate", "_meter", "_tokens", "reservation", "watched")
+    __slots__ = ("_estimate", "_meter", "_tokens", "leases", "reservation")
 
     def __init__(self, reservation: Reservation, estimate: Estimate, meter: Meter) -> None:
         self.reservation = reservation
         self._estimate, self._meter = estimate, meter
-        self.watched = bool(estimate.visible and reservation.leases)
-        self._tokens = self._reach()
-        if self.watched:
+        self.leases = reservation.leases
+        self._tokens = math.inf
+        if estimate.visible and self.leases:
+            self._tokens = self._reach()
             meter.watch()
 
     @property
@@ -39,14 +40,12 @@ class Running:
         return fits
 
     def settle(self, row: UsageRow | None) -> UsageRow | None:
-        """End the reservation by what a call used (None: nothing), and say in its row what it is paid from.
+        """End the reservation by what a call used (None: nothing); return its row.
 
         What turns out to have no price costs what was reserved for it.
         """
-        if row is not None and self.reservation.leases:
-            row = row._replace(leases=self.reservation.leases)
-            if row.cost is None:
-                row = row._replace(cost=usd(self.reservation.amount), estimated=True)
+        if row is not None and row.cost is None and self.leases:
+            row = row._replace(cost=usd(self.reservation.amount), estimated=True)
         used = 0 if row is None else row.input_tokens + row.output_tokens
         self.reservation.settle(0 if row is None else row.units, used)
         return row
