@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "reference"
 EVERYWHERE = {"--data", "--profile", "--help", "-h"}
 VARIABLE = re.compile(
-    r"(?:SHMASTRA|E2B|SANDBOXD|DATABASE|OPENAI|ANTHROPIC|GOOGLE|GEMINI|COMPOSIO)_[A-Z0-9_]*[A-Z0-9]"
+    r"(?:SHMASTRA|E2B|SANDBOXD|DATABASE|OPENAI|ANTHROPIC|GOOGLE|GEMINI|COMPOSIO|GROQ|MISTRAL|DEEPSEEK|XAI|OPENROUTER"
+    r"|TOGETHER|FIREWORKS|CEREBRAS|AZURE|VLLM|OLLAMA)_[A-Z0-9_]*[A-Z0-9]"
 )
 FOR_TESTS = {"SHMASTRA_PROC"}  # another machine's /proc, in the tests of scripts/preflight
 

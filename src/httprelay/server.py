@@ -203,6 +203,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._on_leave = call
         if call is not None:
             self.flow.resume_reading()  # who does not read does not see it go
+            if self.transport.is_closing():  # it went before there was anything to call
+                self.loop.call_soon(call)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an upgrade to HTTP/2 is not taken up, and the answer is HTTP/1.1."""

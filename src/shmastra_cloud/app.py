@@ -23,13 +23,20 @@ from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import BatchWriter, KeyCache, providers_from_env
+from shmastra_cloud.gateway import (
+    BatchWriter,
+    KeyCache,
+    chosen_models,
+    further_names,
+    providers_from_env,
+)
 from shmastra_cloud.gateway_app import database_answers, make_gateway, make_limits, write_and_tell
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.metering import KeysInDatabase
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import Probes
+from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
@@ -86,6 +93,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     usage = BatchWriter(partial(write_and_tell, pool, limits))
     providers = providers_from_env(os.environ)
+    note = model_note(providers, chosen_models(os.environ, providers))
+    await announce(pool, "web", further_names(providers))
     gateway = make_gateway(settings, providers, keys, usage, activity, limits)
     parts = WorkspaceParts(
         store,
@@ -93,7 +102,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         resumer,
         activity,
         partial(_key_owner, users),
-        note=model_note(providers),
+        note=note,
     )
     relay = MastraRelay(
         settings=settings,
@@ -105,7 +114,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         pool=upstreams,
     )
     studio_parts = studio.StudioParts(
-        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
     )
     pages = _control(
         identity_router, workspaces.router, workspaces.heal_router, studio.router, spending.router

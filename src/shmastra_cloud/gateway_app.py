@@ -17,12 +17,15 @@ from shmastra_cloud.gateway import (
     KeyCache,
     Limiter,
     Prices,
+    chosen_models,
+    further_names,
     providers_from_env,
     read_own_prices,
 )
 from shmastra_cloud.leases import LeasesInDatabase
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.probes import Probes, nothing
+from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost
 from shmastra_cloud.web_process import GATEWAY, Cloud, Dispatch
@@ -44,6 +47,7 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     """
     providers = providers_from_env(os.environ)
     pool = await open_pool(dsn)
+    await announce(pool, "gateway", further_names(providers))
     notifications = Notifications(dsn, {}, lambda: None)
     keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
     limits = await make_limits(pool, notifications)
@@ -99,6 +103,7 @@ def make_gateway(  # noqa: PLR0913, PLR0917 -- it joins this many parts
         keys,
         usage,
         lambda user: activity.note(user, "a model call"),
+        models=chosen_models(os.environ, providers),
         prices=Prices(read_own_prices(settings.prices)),
         limits=limits,
         timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),

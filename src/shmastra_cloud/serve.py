@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
@@ -175,6 +176,7 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     """Move workspaces until told to stop."""
     from shmastra_cloud.database import Notifications, check_master_key, open_pool
     from shmastra_cloud.identity import Users
+    from shmastra_cloud.provider_list import announced
     from shmastra_cloud.secrets_at_rest import load_vault
     from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
@@ -184,7 +186,14 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     try:
         await check_master_key(pool, vault)
         users, store = Users(pool, vault), Workspaces(pool, vault)
-        reconciler = Reconciler(store, engine, users.virtual_key, settings.gateway_url, settings.template)
+        reconciler = Reconciler(
+            store,
+            engine,
+            users.virtual_key,
+            settings.gateway_url,
+            settings.template,
+            further_providers=partial(announced, pool),
+        )
         notifications = Notifications(dsn, {"sandbox": reconciler.wake}, reconciler.wake)
         work = asyncio.gather(notifications.run(), reconciler.run())
         with _signals(work.cancel), contextlib.suppress(asyncio.CancelledError):

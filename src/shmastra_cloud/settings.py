@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-PROVIDER_KEYS = (
-    "OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY",
-    "GOOGLE_GENERATIVE_AI_API_KEY",
-    "COMPOSIO_API_KEY",
-)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -128,9 +122,16 @@ class Settings(BaseSettings):
         return self.data / "studio"
 
     def demo_wanted(self, environ: Mapping[str, str]) -> bool:
-        """Whether the demo model should answer, given which provider keys ``environ`` holds."""
+        """Whether the demo model should answer, given which provider keys ``environ`` holds.
+
+        Raises:
+            BadConfiguration: a provider's setting is unusable.
+
+        """
         if self.demo_model == "auto":
-            return not any(environ.get(name) for name in PROVIDER_KEYS[:3])
+            from shmastra_cloud.gateway import tiers_from_env
+
+            return not tiers_from_env(environ)
         return self.demo_model == "on"
 
 

@@ -9,6 +9,8 @@ GatewayError
 ├── PriceUnknown       403: the model has no price, and a budget applies
 ├── LimitReached       429: a budget or a limit is used up; says which, whose, and when it resets
 ├── LimitsUnavailable  503: what is left cannot be learnt at the moment
+├── UnknownProvider    404: no provider has this name
+├── MethodNotAllowed   405: the gateway's own route is asked in another way
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
@@ -32,7 +34,7 @@ from shmastra_cloud.gateway.budget import (
     units,
     usd,
 )
-from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.catalog import catalog, chosen_models, tiers_from_env
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
     GatewayError,
@@ -40,11 +42,13 @@ from shmastra_cloud.gateway.errors import (
     KeysUnavailable,
     LimitReached,
     LimitsUnavailable,
+    MethodNotAllowed,
     NotConfigured,
     PriceUnknown,
     RefusedRequest,
     RouteRefused,
     TooLarge,
+    UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
@@ -52,8 +56,9 @@ from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
 from shmastra_cloud.gateway.leases import LimitStore, MoneyLease, RateLease, StreamLease
 from shmastra_cloud.gateway.limits import Limiter
 from shmastra_cloud.gateway.own_prices import read_own_prices
+from shmastra_cloud.gateway.pools import KeyPool
 from shmastra_cloud.gateway.prices import Prices
-from shmastra_cloud.gateway.providers import KeyPool, Provider, providers_from_env
+from shmastra_cloud.gateway.providers import Provider, further_names, key_variables, providers_from_env
 from shmastra_cloud.gateway.reservation import Reservation
 from shmastra_cloud.gateway.slices import LEASE_SECONDS
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
@@ -79,6 +84,7 @@ __all__ = [
     "Limiter",
     "Limits",
     "LimitsUnavailable",
+    "MethodNotAllowed",
     "MoneyLease",
     "NotConfigured",
     "PriceUnknown",
@@ -92,16 +98,21 @@ __all__ = [
     "Standing",
     "StreamLease",
     "TooLarge",
+    "UnknownProvider",
     "UpstreamLate",
     "UpstreamUnusable",
     "UsageRow",
     "UsageSink",
     "as_date",
     "catalog",
+    "chosen_models",
     "day_of",
+    "further_names",
+    "key_variables",
     "providers_from_env",
     "read_own_prices",
     "resets_at",
+    "tiers_from_env",
     "units",
     "usd",
 ]

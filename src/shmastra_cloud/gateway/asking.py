@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shmastra_cloud.gateway.budget import Ask, units
@@ -126,16 +128,28 @@ def _input(body: Body) -> int:
 
 
 class _Rates(NamedTuple):
+    """Units for an input, and for each token of the output; None: there is no price."""
+
     base: int
-    output: float
+    output: float | None
 
 
-def _rates(prices: Prices, provider: str, model: str | None, tier: str | None, tokens: int) -> _Rates | None:
+def _rates(prices: Prices, provider: str, model: str | None, tier: str | None, tokens: int) -> _Rates:
+    """Price an input, rounded up by 3 % at most so that few need to be worked out, and anew every minute."""
+    coarse = max(0, tokens.bit_length() - 6)
+    tokens = ((tokens >> coarse) + 1) << coarse
+    return _worked_out(prices, provider, model, tier, tokens, int(time.time() // _FRESH_SECONDS))
+
+
+@lru_cache(maxsize=4096)
+def _worked_out(
+    prices: Prices, provider: str, model: str | None, tier: str | None, tokens: int, _minute: int
+) -> _Rates:
     base = prices.estimate_upper(provider, model, tokens, 0, tier)
-    if base is None:
-        return None
     long = prices.estimate_upper(provider, model, tokens, _MANY, tier)
-    return _Rates(units(base), 0.0 if long is None else units(long - base) / _MANY)
+    if base is None or long is None:
+        return _Rates(0, None)
+    return _Rates(units(base), units(long - base) / _MANY)
 
 
 def _searches(prices: Prices, provider: str, model: str | None) -> int:

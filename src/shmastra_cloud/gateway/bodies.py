@@ -94,6 +94,8 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
         found = _FORM_MODEL.search(body.data[:_PEEK_BYTES]) or _FORM_MODEL.search(body.data[-_PEEK_BYTES:])
         body.model = _storable(found[1].decode("utf-8", "replace")) if found else None
         return
+    if route.bare and body.whole and not body.data:
+        return
     if not body.whole:
         raise TooLarge("A JSON body may hold 8 MB at most.")
     try:
@@ -110,7 +112,7 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
     body.asked, body.parsed = asked_of(asked), asked
-    if route.chat and asked.get("stream") is True:
+    if route.asks_usage and asked.get("stream") is True:
         _ask_for_usage(body, asked)
 
 

@@ -4,7 +4,10 @@ SDK_PATIENCE_SECONDS = 60  # for longer, the official SDKs do not wait, but ask 
 
 
 class GatewayError(Exception):
-    """A request that the gateway answers itself, with ``status`` and ``code``, in the provider's format."""
+    """A request that the gateway answers itself, with ``status`` and ``code``, in the provider's format.
+
+    ``retry`` says whether asking again could help, ``retry_after`` in how many seconds at the earliest.
+    """
 
     status = 500
     code = "gateway_error"
@@ -44,6 +47,20 @@ class RouteRefused(GatewayError):
     code = "route_not_allowed"
 
 
+class UnknownProvider(GatewayError):
+    """No provider has this name."""
+
+    status = 404
+    code = "unknown_provider"
+
+
+class MethodNotAllowed(GatewayError):
+    """The gateway's own route is asked in another way."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
 class NotConfigured(GatewayError):
     """The provider has no real key here."""
 
@@ -57,6 +74,7 @@ class KeysUnavailable(GatewayError):
 
     status = 503
     code = "keys_unavailable"
+    retry_after = 2
 
 
 class PriceUnknown(GatewayError):

@@ -57,6 +57,7 @@ class Exchange:
         self._started = self._loop.time()
         self._first: float | None = None
         self._edit: Edit | None = None
+        self._read_error: Callable[[bytes], None] | None = None
         self._textual = self._streams = False
         self._request = b""
         self._asked = NOTHING_SPECIAL
@@ -77,6 +78,10 @@ class Exchange:
         if body.asked.searches:
             self._searches = Searches()
 
+    def reads_error(self, read: Callable[[bytes], None]) -> None:
+        """Have an error's body read by somebody, when it is whole."""
+        self._read_error = read
+
     def on_response(self, status: int, headers: Headers) -> Headers:
         """Choose how the answer is edited, and return the headers of it that a client may see.
 
@@ -91,7 +96,7 @@ class Exchange:
         kind = dict(headers).get(b"content-type", b"").lower()
         self._textual, self._streams = kind.startswith(_TEXTUAL), kind.startswith(_STREAM)
         if status >= 400:
-            self._edit = Redacted(self._provider.keys.all())
+            self._edit = Redacted(self._provider.keys.all(), self._read_error)
         elif self.adds_usage and self._streams:
             self._edit = WithoutUsage()
         if self._edit is not None:

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.gateway.errors import LimitsUnavailable
-from shmastra_cloud.gateway.refusals import MINUTE, over_rate, over_streams
+from shmastra_cloud.gateway.limit_refusals import MINUTE, over_rate, over_streams
 from shmastra_cloud.gateway.slices import (
     ASK_SECONDS,
     AWAY,

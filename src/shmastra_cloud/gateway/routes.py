@@ -7,14 +7,19 @@ containers, administration) is left out: it would be shared by all users.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from shmastra_cloud.gateway.errors import RouteRefused
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _MODEL = rb"(?P<model>[A-Za-z0-9][A-Za-z0-9._:@~-]*)"
 _SLUG = rb"[A-Za-z0-9_-]+"
+_ALLOWED_PATH = re.compile(r"(?:/(?:\*|[A-Za-z0-9._:@~-]+))+")
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,9 @@ class Route:
     """A safe route: ``spends`` says that it uses tokens, ``chat`` that it is OpenAI's chat completions.
 
     ``prose`` says that the answer is text, so that tokens can be estimated from bytes where none are told,
-    ``audio`` that speech is made or read, ``draws`` that pictures are made.
+    ``audio`` that speech is made or read, ``draws`` that pictures are made; ``asks_usage`` that a stream is
+    asked to tell its usage; ``harmless`` that asking twice costs and changes no more than asking once;
+    ``bare`` that a POST may have no body.
     """
 
     method: str
@@ -34,9 +41,22 @@ class Route:
     chat: bool = False
     responses: bool = False
     owned: bool = False
+    asks_usage: bool = False
+    harmless: bool = False
+    bare: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RouteTable:
+    """What may be asked of one provider; a table is equal to itself only, and so quick to look up by."""
+
+    provider: str
+    routes: tuple[Route, ...]
 
 
 _NO_PROSE = re.compile(rb"mbed|images|audio")
+_FREE = re.compile(rb"ount|input_tokens|moderations")
+_STREAMS_TEXT = (b"/chat/completions", b"/completions")
 
 
 def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
@@ -44,25 +64,41 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
         Route(
             method,
             re.compile(pattern),
-            spends=method == "POST" and b"ount" not in pattern,
+            spends=method == "POST" and not _FREE.search(pattern),
             prose=not _NO_PROSE.search(pattern),
             audio=b"audio" in pattern,
             draws=b"images" in pattern,
             chat=pattern == b"/chat/completions",
-            responses=pattern == b"/responses",
+            responses=pattern.startswith(b"/responses"),
+            asks_usage=pattern in _STREAMS_TEXT,
+            harmless=method == "GET" or bool(_FREE.search(pattern)),
         )
         for method, pattern in lines
     )
 
 
 _OPENAI_MODELS = (("GET", b"/models"), ("GET", b"/models/" + _MODEL))
+# Beside OpenAI itself, a model's name may have parts (`openai/gpt-oss-120b`).
+_COMPATIBLE = (
+    ("POST", b"/chat/completions"),
+    ("POST", b"/completions"),
+    ("POST", b"/embeddings"),
+    ("GET", b"/models"),
+    ("GET", b"/models/" + _MODEL + rb"(?:/[A-Za-z0-9._:@~-]+)*"),
+)
+_RESPONSES = ("POST", b"/responses")
+_AUDIO = ("POST", b"/audio/(?:speech|transcriptions|translations)")
+_IMAGES = ("POST", b"/images/(?:generations|edits|variations)")
 _ROUTES = {
     "openai": _routes(
         ("POST", b"/chat/completions"),
-        ("POST", b"/responses"),
+        ("POST", b"/completions"),
+        _RESPONSES,
+        ("POST", b"/responses/input_tokens"),
         ("POST", b"/embeddings"),
-        ("POST", b"/images/generations"),
-        ("POST", b"/audio/(?:speech|transcriptions|translations)"),
+        ("POST", b"/moderations"),
+        _IMAGES,
+        _AUDIO,
         *_OPENAI_MODELS,
     ),
     "anthropic": _routes(("POST", b"/messages"), ("POST", b"/messages/count_tokens"), *_OPENAI_MODELS),
@@ -81,7 +117,51 @@ _ROUTES = {
         ),
         Route("POST", re.compile(rb"/api/v3(?:\.\d)?/tools/execute/" + _SLUG), spends=False, owned=True),
     ),
+    "compatible": _routes(*_COMPATIBLE),
+    "azure": _routes(*_COMPATIBLE, _RESPONSES, _IMAGES, _AUDIO),
+    "groq": _routes(*_COMPATIBLE, _RESPONSES, _AUDIO),
+    "mistral": _routes(
+        *_COMPATIBLE, ("POST", b"/fim/completions"), ("POST", b"/(?:chat/)?moderations"), _AUDIO
+    ),
+    "openrouter": _routes(*_COMPATIBLE, _RESPONSES),
+    "vllm": _routes(*_COMPATIBLE, _RESPONSES, _AUDIO),
+    "xai": _routes(*_COMPATIBLE, _RESPONSES, ("POST", b"/images/generations")),
 }
+
+
+def route_table(provider: str, allowed: Iterable[Route] = (), *, asks_usage: bool = True) -> RouteTable:
+    """Return the routes of a provider: those of its kind, and what an admin allowed beside them.
+
+    ``asks_usage`` is False where a provider refuses ``stream_options``.
+    """
+    own = _ROUTES.get(provider, _ROUTES["compatible"])
+    if not asks_usage:
+        own = tuple(replace(route, asks_usage=False) for route in own)
+    return RouteTable(provider, (*own, *allowed))
+
+
+def route_from(method: str, path: str) -> Route:
+    """Return the route that an admin's ``METHOD /path`` names; ``*`` stands for one segment of a path.
+
+    What it costs is known where the answer tells its usage.
+
+    Raises:
+        ValueError: it names none.
+
+    """
+    if method not in {"GET", "POST", "DELETE"} or not _ALLOWED_PATH.fullmatch(path):
+        raise ValueError(f"{method} {path}")
+    pattern = b"/".join(
+        rb"[^/]+" if part == "*" else re.escape(part.encode("ascii")) for part in path.split("/")
+    )
+    return Route(
+        method,
+        re.compile(pattern),
+        spends=method == "POST",
+        prose=False,
+        harmless=method == "GET",
+        bare=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +174,7 @@ class Matched:
 
 
 @lru_cache(maxsize=1024)
-def match(provider: str, version: bytes, method: str, path: bytes) -> Matched:
+def match(table: RouteTable, version: bytes, method: str, path: bytes) -> Matched:
     """Find the route of ``path``, as it came over the wire after the provider's name.
 
     SDKs differ in whether they add the version segment to a base URL themselves, so it may stand there twice.
@@ -106,13 +186,15 @@ def match(provider: str, version: bytes, method: str, path: bytes) -> Matched:
     rest = _without(_without(path, version), version) if version else path
     plain = unquote_to_bytes(rest)
     if not version or rest != path:
-        for route in _ROUTES[provider]:
+        for route in table.routes:
             found = route.method == method and route.pattern.fullmatch(plain)
             if found:
                 model = found.groupdict().get("model")
                 return Matched(route, rest, model.decode() if model and method == "POST" else None)
     shown = path.decode("ascii", "replace")
-    raise RouteRefused(f"{method} {shown} of {provider} is not among the routes that the gateway relays.")
+    raise RouteRefused(
+        f"{method} {shown} of {table.provider} is not among the routes that the gateway relays."
+    )
 
 
 def _without(path: bytes, version: bytes) -> bytes:

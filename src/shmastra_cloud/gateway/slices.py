@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from shmastra_cloud.gateway.budget import SLICE, SLICE_SHARE, Standing, as_date
 from shmastra_cloud.gateway.errors import LimitsUnavailable
-from shmastra_cloud.gateway.refusals import over_budget
+from shmastra_cloud.gateway.limit_refusals import over_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

@@ -55,6 +55,10 @@ def test_providers_are_named_and_their_keys_are_not() -> None:
     assert (found.status, found.detail) == ("ok", "openai, composio")
     assert providers(settings, {}).detail == "the demo model"
     assert providers(settings, {"COMPOSIO_API_KEY": "ck"}).detail == "composio, the demo model"
+    assert providers(settings, {"GROQ_API_KEY": "k"}).detail == "groq"
+    unsaid = providers(settings, {"VLLM_BASE_URL": "http://127.0.0.1:8000/v1"})
+    assert (unsaid.status, unsaid.detail) == ("warning", "vllm, the demo model")
+    assert "SHMASTRA_MODELS_GENERAL" in (unsaid.fix or "")
     broken = providers(settings, {"OPENAI_API_KEY": "sk secret"})
     assert (broken.status, "sk secret" in broken.detail) == ("failed", False)
 

@@ -4,9 +4,9 @@ import pytest
 
 from shmastra_cloud.gateway.bodies import Body, inspect
 from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused, TooLarge
-from shmastra_cloud.gateway.routes import match
+from shmastra_cloud.gateway.routes import match, route_table
 
-CHAT = match("openai", b"/v1", "POST", b"/v1/chat/completions").route
+CHAT = match(route_table("openai"), b"/v1", "POST", b"/v1/chat/completions").route
 
 
 def test_a_stream_is_asked_for_its_usage_and_what_else_it_says_is_kept() -> None:
@@ -55,7 +55,7 @@ def test_what_changes_the_price_is_noted() -> None:
 
 
 def test_a_tool_runs_as_whom_was_checked() -> None:
-    route = match("composio", b"", "POST", b"/api/v3/tools/execute/X").route
+    route = match(route_table("composio"), b"", "POST", b"/api/v3/tools/execute/X").route
     body = Body(b'{"user_id": "victim", "user_id": "me"}', whole=True)
     inspect(body, route, b"application/json", "me")
     assert body.data == b'{"user_id": "me"}'
