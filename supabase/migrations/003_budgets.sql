@@ -112,9 +112,10 @@ begin
       coalesce(sum(s.held_usd) filter (where s.holder <> process and s.expires_at > now()), 0)
     into day_held, month_held, others from public.budget_slices s
     where s.owner = account and s.day >= first_day and s.day < (first_day + interval '1 month')::date;
-  room := greatest(least(day_limit - day_spent - day_held, month_limit - month_spent - month_held), 0);
+  room := least(day_limit - day_spent - day_held, month_limit - month_spent - month_held);  -- null without a budget
   granted := case
     when room is null then need
+    when room <= 0 then 0
     when room >= need then greatest(need, trunc(least(0.25, least(day_limit, month_limit) / 100, room / 4), 8))
     when room >= least_need then room
     else 0 end;
