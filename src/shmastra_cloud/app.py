@@ -10,6 +10,8 @@ import asyncio
 import logging
 import os
 from contextlib import asynccontextmanager
+from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,7 +22,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
-from shmastra_cloud import admin, spending, studio, workspaces
+from shmastra_cloud import admin, budgets, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import (
@@ -117,11 +119,18 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
     )
     pages = _control(
-        identity_router, workspaces.router, workspaces.heal_router, studio.router, spending.router
+        identity_router,
+        workspaces.router,
+        workspaces.heal_router,
+        studio.router,
+        spending.router,
+        budgets.router,
     )
+    book = budgets.Budgets(pool)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
-    pages.state.spending = spending.SpendingParts(spending.Days(pool), _no_budgets)
+    pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
+    pages.state.budgets = budgets.BudgetParts(book, spending.Days(pool))
     ready = Readiness(
         {
             "database": partial(database_answers, pool),
@@ -240,8 +249,20 @@ async def _key_owner(users: Users, key: str) -> UUID | None:
     return await users.owner_of_key(key_hash(key))
 
 
-async def _no_budgets(_user_id: UUID | None) -> list[spending.Budget]:
-    return []
+async def _budgets(book: budgets.Budgets, user_id: UUID | None) -> list[spending.Budget]:
+    """Return the budgets that a usage page shows: a user's own, or the organization's."""
+    found = (await book.show("organization"))["budget"] if user_id is None else await book.applying(user_id)
+    whose = "Everyone's" if user_id is None else "Your"
+    return [
+        spending.Budget(
+            f"{whose} {name.removeprefix('usd_per_')}",
+            Decimal(str(one["limit"])),
+            Decimal(str(one["spent"])),
+            datetime.fromisoformat(one["resets_at"]),
+        )
+        for name, one in found.items()
+        if name.startswith("usd_per_")
+    ]
 
 
 async def _is_ready(watch: Watch, user_id: UUID) -> bool:

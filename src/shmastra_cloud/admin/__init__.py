@@ -6,12 +6,12 @@ database can be reached: :func:`application` is all that both need.
 
 from fastapi import APIRouter
 
-from shmastra_cloud.admin import inside, sandboxes, state, users
+from shmastra_cloud.admin import budgets, inside, sandboxes, state, users
 from shmastra_cloud.admin.parts import AdminParts
 from shmastra_cloud.admin.peers import PeerProtocol
 
 router = APIRouter()
-for part in (users.router, sandboxes.router, inside.router, state.router):
+for part in (users.router, budgets.router, sandboxes.router, inside.router, state.router):
     router.include_router(part)
 
 __all__ = ["AdminParts", "PeerProtocol", "router"]
