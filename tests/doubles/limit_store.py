@@ -31,7 +31,7 @@ class Held:
 
 @dataclass
 class Books:
-    """What the database knows. ``away``: it does not answer; ``queries``: how often it was asked for a lease."""
+    """What the database knows; ``away``: it does not answer; ``queries``: how often it was asked."""
 
     limits: dict[UUID, Limits] = field(default_factory=dict)
     spent: dict[tuple[UUID, str, date], int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Budgets in Postgres: leases, settling in one transaction with usage rows, and the double that stands for it."""
+"""Budgets in Postgres: leases, settling with usage rows in one transaction, and their double."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ async def test_the_double_and_postgres_give_the_same(pool: Pool, vault: Vault) -
             used = row(ann, chance.randint(0, need), mine[which])
             await write_usage(pool, [used])
             books.write([used])
-    assert {key: one for key, one in (await there[0].limits()).items()} == books.limits
+    assert dict(await there[0].limits()) == books.limits
 
 
 def _usd(amount: int | None) -> Decimal | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from shmastra_cloud.cli.ask import ask, named
-from shmastra_cloud.cli.common import Commands, Json
+from shmastra_cloud.cli.common import Commands, Json  # noqa: TC001 -- typer reads the annotations
 from shmastra_cloud.cli.printing import print_json, print_rows
 
 WORDS = ("none", "default")

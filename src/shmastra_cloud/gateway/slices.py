@@ -87,7 +87,7 @@ class Money:
         return None if found is None else (found[0], max(0, found[1].room + slice_.free))
 
     def quick(self, day: int, amount: int, now: float) -> Slice | None:
-        """Take units for a call out of what is free, if that is enough; ``now`` is the clock's."""
+        """Take units for a call out of what is free, if that is plenty; ``now`` is the clock's."""
         found = self.slices.get(day)
         if found is None or found.free < amount or now >= found.until:
             return None
@@ -97,7 +97,9 @@ class Money:
         return found
 
     async def take(self, day: int, start: int, least: int) -> tuple[Slice, int]:
-        """Take ``start`` units for a call, or what is left of them if that is ``least``; lease what lacks.
+        """Take ``start`` units for a call, or less, but ``least``, where little is left; lease what lacks.
+
+        What little is left is shared: a call that can do with less takes a part of it.
 
         Raises:
             LimitReached: there is less.
@@ -109,8 +111,10 @@ class Money:
             if found is None:
                 found = self.slices[day] = Slice(day)
             await self._fill(found, start, least)
-            taken = min(start, found.free)
-            if taken < least:
+            taken = min(
+                start, max(least, found.free // AHEAD_SHARE) if found.free < start * AHEAD_SHARE else start
+            )
+            if found.free < taken:
                 raise over_budget(self._whose, self._standing, least, found.free, day, self._now())
             found.free -= taken
             found.open += 1
@@ -154,19 +158,21 @@ class Money:
         """Lease what a slice lacks of ``start``; where others hold what is missing, ask once more."""
         now = self._clock()
         slice_.used_at = now
-        fresh = now < slice_.until
-        if fresh and (slice_.free >= start or self._is_refused(least - slice_.free, now)):
+        if now < slice_.until and (slice_.free >= start or self._is_refused(slice_, start, least, now)):
             return
         lease = await self._lease(slice_, start, least)
         if slice_.free < least and lease.standing.others > 0:
             await asyncio.sleep(RECALL_SECONDS)  # they were told to give back what they do not use
-            await self._lease(slice_, start, least)
-        if slice_.free < least:
-            self._refused = (least - slice_.free, self._clock() + REFUSAL_SECONDS)
+            lease = await self._lease(slice_, start, least)
+        if slice_.free < start:
+            lacks = least - slice_.free if lease.standing.room else 1
+            self._refused = (max(1, lacks), self._clock() + REFUSAL_SECONDS)
 
-    def _is_refused(self, lacks: int, now: float) -> bool:
-        least, until = self._refused
-        return now < until and lacks >= least
+    def _is_refused(self, slice_: Slice, start: int, least: int, now: float) -> bool:
+        """Whether asking would be in vain, as it was a moment ago."""
+        refused, until = self._refused
+        lacks = (start if slice_.free >= least else least) - slice_.free
+        return now < until and lacks >= refused
 
     async def _lease(self, slice_: Slice, start: int, least: int) -> MoneyLease:
         asked, free = self._clock(), slice_.free

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,8 +22,6 @@ from hypothesis.stateful import (
 from tests.doubles.limit_store import Books, Store
 
 from shmastra_cloud.gateway import (
-    EVERYONE,
-    NO_LIMIT,
     ORGANIZATION,
     Ask,
     LimitReached,
