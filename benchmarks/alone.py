@@ -7,14 +7,15 @@ import http.client
 import signal
 import statistics
 import subprocess
-import sys
 import time
 from typing import Any
 
 from tests.support.cloud import free_port
 
+from benchmarks.machine import TICKS, Started
+from benchmarks.provider import Provider, quick
 from benchmarks.results import figure, write
-from benchmarks.stage import TICKS, Behind, Server, behind
+from benchmarks.stage import GATEWAY, PATH, Stage, gateway_environ, stage
 
 PATIENCE_SECONDS = 30
 BODY = '{"model":"gpt-5-mini","messages":[{"role":"user","content":"hi"}]}'
@@ -34,43 +35,39 @@ def _ask(port: int, method: str, path: str, headers: dict[str, str], body: str |
         connection.close()
 
 
-def _once(here: Behind) -> tuple[float, float, float]:
+def _once(here: Stage, provider: Provider) -> tuple[float, float, float]:
     """Return the seconds until health is 200 and until a call is relayed, and the CPU seconds by then."""
     port = free_port()
-    argv = [sys.executable, "-m", "shmastra_cloud", "web", "--only", "gateway"]
     log = here.folder / "alone.log"
     with log.open("wb") as out:
         began = time.monotonic()
-        process = subprocess.Popen(
-            argv, env={**here.environ, "SHMASTRA_PORT": str(port)}, stdout=out, stderr=out
-        )
+        environ = gateway_environ(here, provider, port, "alone")
+        process = subprocess.Popen(GATEWAY, env=environ, stdout=out, stderr=out)
     try:
         while _ask(port, "GET", "/health", {}) != 200:
             if process.poll() is not None or time.monotonic() > began + PATIENCE_SECONDS:
                 raise SystemExit(log.read_text())
             time.sleep(0.002)
         healthy = time.monotonic() - began
-        bearer = {"authorization": f"Bearer {here.key}", "content-type": "application/json"}
-        status = _ask(port, "POST", Server.path, bearer, BODY)
+        bearer = {"authorization": f"Bearer {here.keys[0]}", "content-type": "application/json"}
+        status = _ask(port, "POST", PATH, bearer, BODY)
         relayed = time.monotonic() - began
         if status != 200:
             raise SystemExit(f"the first call was answered {status}: {log.read_text()}")
-        return healthy, relayed, Server("alone", port, process.pid).cpu_seconds()
+        return healthy, relayed, Started(process, log).cpu_seconds()
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(15)
 
 
-def rows(here: Behind, rounds: int) -> list[dict[str, Any]]:
+def rows(here: Stage, provider: Provider, rounds: int) -> list[dict[str, Any]]:
     """From the start of the process, which includes Python's own."""
-    _once(here)  # compiles what is not compiled yet
-    healthy, relayed, cpu = zip(*(_once(here) for _ in range(rounds)), strict=True)
+    _once(here, provider)  # compiles what is not compiled yet
+    healthy, relayed, cpu = zip(*(_once(here, provider) for _ in range(rounds)), strict=True)
     return [
         figure("gateway alone, start to the first 200, median", statistics.median(healthy), "s", "<= 1"),
         figure("gateway alone, start to the first 200, worst", max(healthy), "s"),
-        figure(
-            "gateway alone, start to the first relayed call, median", statistics.median(relayed), "s", "<= 1"
-        ),
+        figure("gateway alone, start to the first call, median", statistics.median(relayed), "s", "<= 1"),
         figure("gateway alone, start to the first call, worst", max(relayed), "s"),
         figure(f"gateway alone, CPU until then (ticks of {1000 // TICKS} ms)", statistics.median(cpu), "s"),
     ]
@@ -81,8 +78,8 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--rounds", type=int, default=15)
     options = asked.parse_args()
-    with behind() as here:
-        found = rows(here, options.rounds)
+    with stage() as here, quick(here.folder, None) as provider:
+        found = rows(here, provider, options.rounds)
     write("alone", found)
 
 

@@ -1,144 +1,189 @@
-"""The gateway beside nginx: ``python -m benchmarks.gateway [--seconds N] [--rounds N]``."""
+"""The gateway beside its peers: ``python -m benchmarks.gateway [--rounds N] [--only PEER...]``."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import resource
-import statistics
+import contextlib
+import sys
 import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from benchmarks.load import head, latency_p50_ms, requests, streams
+from benchmarks.certificates import Certificates
+from benchmarks.load import requests
+from benchmarks.machine import NotThereError, prepare
+from benchmarks.measures import (
+    BRIEF,
+    CONNECTIONS,
+    FULL,
+    MEASURES,
+    Amount,
+    Samples,
+    latency,
+    leaving,
+    per_event,
+    slow_streams,
+    whole_requests,
+)
+from benchmarks.peers import FAST, SLOW, nginx, versions
+from benchmarks.provider import Provider, paced, quick
 from benchmarks.results import figure, write
-from benchmarks.stage import Server, Stage, stage
+from benchmarks.scaling import two_processes
+from benchmarks.stage import NAME, Server, Stage, direct, gateway, stage
 
-CONNECTIONS = 64
-STREAMS = 100
-SLOW_STREAMS = 2000
-LEAVINGS = 200
-
-
-def per_request(here: Stage, rounds: int, seconds: int) -> list[dict[str, Any]]:
-    """CPU a request and requests a second, runs of both servers interleaved."""
-    cost: dict[str, list[float]] = {"shmastra": [], "nginx": []}
-    rate: dict[str, list[float]] = {"shmastra": [], "nginx": []}
-    for server in (here.ours, here.nginx):
-        requests(server, here.keys, here.folder, connections=CONNECTIONS, seconds=1)
-    for _ in range(rounds):
-        for server in (here.ours, here.nginx):
-            before = server.cpu_seconds()
-            count, a_second = requests(
-                server, here.keys, here.folder, connections=CONNECTIONS, seconds=seconds
-            )
-            cost[server.name].append((server.cpu_seconds() - before) / count * 1e6)
-            rate[server.name].append(a_second)
-    ours, theirs = (statistics.median(cost[name]) for name in ("shmastra", "nginx"))
-    fast, faster = (statistics.median(rate[name]) for name in ("shmastra", "nginx"))
-    return [
-        figure("gateway, CPU per request, authenticated and metered", ours, "us", "<= 70"),
-        figure("nginx, the same job", theirs, "us"),
-        figure("gateway, requests per second of one core", fast, "1/s"),
-        figure("nginx, requests per second of one core", faster, "1/s"),
-        figure("gateway's requests per second as a part of nginx's", fast / faster, "x", ">= 0.5"),
-    ]
+TARGETS = {
+    "cpu_request": "<= 70",
+    "rate_of_nginx": ">= 0.5",
+    "cpu_event_of_nginx": "<= 1.5",
+    "added_p50": "<= 0.3",
+    "memory_streams": "<= 90",
+    "close_p50": "<= 50",
+}
+_OF_NGINX = {"rate": "requests per second as a part of nginx's", "cpu_event": "CPU per event beside nginx's"}
 
 
-async def _per_event(server: Server, keys: list[str], seconds: int) -> float:
-    async with streams(server, keys, STREAMS, 10) as readers:
-        await asyncio.sleep(1)
-        before, seen = server.cpu_seconds(), sum(reader.events for reader in readers)
-        await asyncio.sleep(seconds)
-        used = server.cpu_seconds() - before
-        return used / (sum(reader.events for reader in readers) - seen) * 1e6
+@dataclass(frozen=True)
+class Plan:
+    """Where and how much is measured."""
 
+    here: Stage
+    peers: set[str]
+    rounds: int
+    full: Amount
+    brief: Amount = BRIEF
 
-def per_event(here: Stage, rounds: int, seconds: int) -> list[dict[str, Any]]:
-    """CPU an event of 100 streams that bring one every 10 ms."""
-    cost: dict[str, list[float]] = {"shmastra": [], "nginx": []}
-    for _ in range(rounds):
-        for server in (here.ours, here.nginx):
-            cost[server.name].append(asyncio.run(_per_event(server, here.keys, seconds)))
-    ours, theirs = (statistics.median(cost[name]) for name in ("shmastra", "nginx"))
-    return [
-        figure("gateway, CPU per event of a stream", ours, "us"),
-        figure("nginx, CPU per event of a stream", theirs, "us"),
-        figure("gateway's CPU per event as a multiple of nginx's", ours / theirs, "x", "<= 1.5"),
-    ]
-
-
-def latency(here: Stage, rounds: int) -> list[dict[str, Any]]:
-    """What each server adds to one request after the other."""
-    found: dict[str, list[float]] = {"shmastra": [], "nginx": [], "direct": []}
-    for _ in range(rounds):
-        for server in (here.ours, here.nginx, here.direct):
-            found[server.name].append(latency_p50_ms(server, here.keys[0], 2000))
-    median = {name: statistics.median(values) for name, values in found.items()}
-    return [
-        figure("gateway, added latency, p50", median["shmastra"] - median["direct"], "ms", "<= 0.3"),
-        figure("nginx, added latency, p50", median["nginx"] - median["direct"], "ms"),
-    ]
-
-
-async def _slow(server: Server, keys: list[str]) -> tuple[float, float]:
-    before = server.rss_mb()
-    async with streams(server, keys, SLOW_STREAMS, 1000):
-        await asyncio.sleep(3)
-        return server.rss_mb() - before, server.rss_mb()
-
-
-def slow_streams(here: Stage) -> list[dict[str, Any]]:
-    """Memory of 2,000 streams that bring an event a second."""
-    rows = []
-    for server, target in ((here.ours, "<= 90"), (here.nginx, "")):
-        grown, whole = asyncio.run(_slow(server, here.keys))
-        rows += [
-            figure(f"{server.name}, memory that {SLOW_STREAMS} slow streams take", grown, "MB", target),
-            figure(f"{server.name}, whole resident memory with them", whole, "MB"),
-        ]
-    return rows
-
-
-async def _leave(here: Stage) -> list[float]:
-    taken = []
-    for at in range(LEAVINGS):
-        seen = here.closings.read_text().count("closed")
-        data = head(here.ours, here.keys[at % len(here.keys)], '{"model":"m","stream":true}', 5)
-        reader, writer = await asyncio.open_connection("127.0.0.1", here.ours.port)
-        writer.write(data)
-        await reader.readuntil(b"data: ")
-        left = time.monotonic()
-        writer.transport.abort()
-        while here.closings.read_text().count("closed") == seen:
-            await asyncio.sleep(0.002)
-        taken.append((float(here.closings.read_text().split()[-1]) - left) * 1000)
-    return sorted(taken)
-
-
-def leaving(here: Stage) -> list[dict[str, Any]]:
-    """From a client's leaving until the provider's connection is closed."""
-    taken = asyncio.run(_leave(here))
-    return [
-        figure("client gone to provider's connection closed, p50", statistics.median(taken), "ms", "<= 50"),
-        figure(f"client gone to provider's connection closed, worst of {LEAVINGS}", taken[-1], "ms"),
-    ]
+    @property
+    def names(self) -> list[str]:
+        """The servers in the order of the report."""
+        return [NAME, *(name for name in [*FAST, *SLOW] if name in self.peers)]
 
 
 def main() -> None:
     """Run them all and write ``benchmarks/results/gateway.*``."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--seconds", type=int, default=6)
-    asked.add_argument("--rounds", type=int, default=5)
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--seconds", type=int, default=FULL.seconds)
+    asked.add_argument("--only", nargs="*", choices=[*FAST, *SLOW], help="these peers, and always nginx")
     options = asked.parse_args()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (20_000, 20_000))
-    with stage(paced=False) as here:
-        rows = per_request(here, options.rounds, options.seconds)
-    with stage(paced=True) as here:
-        rows += per_event(here, max(1, options.rounds // 2 + 1), options.seconds)
-        rows += latency(here, options.rounds)
-        rows += leaving(here)
-        rows += slow_streams(here)
-    write("gateway", rows)
+    peers = {nginx.NAME, *(options.only if options.only is not None else [*FAST, *SLOW])}
+    prepare()
+    rows: list[dict[str, Any]] = []
+    about = {"peers": versions(), "rounds": options.rounds, "seconds": options.seconds}
+    with stage() as here:
+        plan = Plan(here, peers, options.rounds, replace(FULL, seconds=options.seconds))
+        for upstream, certificates in (("plain", None), ("tls", here.certificates)):
+            samples = Samples()
+            _plain_answers(samples, plan, certificates)
+            _streams(samples, plan, certificates)
+            rows += _figures(samples, upstream, plan.names)
+            write("gateway", rows, about)  # what comes after this may fail
+        rows += two_processes(here, options.seconds)
+    write("gateway", rows, about)
+
+
+def _plain_answers(samples: Samples, plan: Plan, certificates: Certificates | None) -> None:
+    folder = plan.here.folder
+    with quick(folder, certificates) as provider:
+        bare = direct(provider)
+        with _fast(samples, plan, provider) as servers:
+            for server in servers:
+                _warm(server, plan)
+            for _ in range(plan.rounds):
+                for server in servers:
+                    _say(server, "requests", provider)
+                    whole_requests(samples, server, plan.full, folder)
+                    latency(samples, server, bare, plan.full)
+        with contextlib.closing(_slow(samples, plan, provider)) as slow:
+            for server in slow:
+                _say(server, "requests", provider)
+                _warm(server, plan)
+                whole_requests(samples, server, plan.brief, folder)
+                latency(samples, server, bare, plan.brief)
+
+
+def _streams(samples: Samples, plan: Plan, certificates: Certificates | None) -> None:
+    with paced(plan.here.folder, certificates) as provider:
+        with _fast(samples, plan, provider) as servers:
+            for server in servers:
+                _say(server, "open streams", provider)
+                slow_streams(samples, server, plan.full)
+                leaving(samples, server, plan.full, log=provider.log)
+            for _ in range(plan.rounds):
+                for server in servers:
+                    _say(server, "events", provider)
+                    per_event(samples, server, plan.full)
+        # Each in a process of its own, for one that does not close what its clients left goes on with it.
+        for measure in (slow_streams, per_event, partial(leaving, log=provider.log)):
+            with contextlib.closing(_slow(samples, plan, provider)) as slow:
+                for server in slow:
+                    _say(server, "streams", provider)
+                    measure(samples, server, plan.brief)
+
+
+@contextlib.contextmanager
+def _fast(samples: Samples, plan: Plan, provider: Provider) -> Iterator[list[Server]]:
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(gateway(plan.here, provider))]
+        for name in FAST:
+            if name in plan.peers:
+                servers += _entered(stack, samples, name, plan.here, provider)
+        yield servers
+
+
+def _slow(samples: Samples, plan: Plan, provider: Provider) -> Generator[Server]:
+    """Give one after the other, for each would disturb the next even when idle."""
+    for name in SLOW:
+        with contextlib.ExitStack() as stack:
+            if name in plan.peers:
+                yield from _entered(stack, samples, name, plan.here, provider)
+
+
+def _entered(
+    stack: contextlib.ExitStack, samples: Samples, name: str, here: Stage, provider: Provider
+) -> list[Server]:
+    """Start a peer; one that is not there is named with the reason in all its figures."""
+    try:
+        return [stack.enter_context((FAST | SLOW)[name](here, provider))]
+    except NotThereError as error:
+        print(f"{name} is not there: {error}", file=sys.stderr, flush=True)
+        for measure in MEASURES:
+            samples.notes[name, measure] = f"not there: {error}"[:300]
+        return []
+
+
+def _warm(server: Server, plan: Plan) -> None:
+    """Have it know its keys, and its code be warm."""
+    requests(server, plan.here.folder, connections=CONNECTIONS, seconds=2)
+
+
+def _figures(samples: Samples, upstream: str, names: list[str]) -> list[dict[str, Any]]:
+    rows = []
+    for name in names:
+        for measure, (what, unit) in MEASURES.items():
+            value, note = samples.median(name, measure), samples.notes.get((name, measure), "")
+            if value is not None or note:
+                rows.append(_row(name, upstream, measure, what, value, unit, note))
+            theirs = samples.median(nginx.NAME, measure)
+            if measure in _OF_NGINX and value is not None and theirs:
+                ratio = value / theirs
+                rows.append(_row(name, upstream, f"{measure}_of_nginx", _OF_NGINX[measure], ratio, "x"))
+    return rows
+
+
+def _row(  # noqa: PLR0913, PLR0917 -- the columns of a figure
+    name: str, upstream: str, measure: str, what: str, value: float | None, unit: str, note: str = ""
+) -> dict[str, Any]:
+    target = TARGETS.get(measure, "") if name == NAME else ""
+    more = {"peer": name, "upstream": upstream, "measure": measure, "note": note}
+    return figure(f"{name}, {upstream}: {what}", value, unit, target, **more)
+
+
+def _say(server: Server, what: str, provider: Provider) -> None:
+    kind = "TLS" if provider.tls else "plain"
+    now = time.strftime("%H:%M:%S")
+    print(f"{now} {what} of {server.name}, provider {kind}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

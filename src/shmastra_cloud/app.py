@@ -28,20 +28,30 @@ from shmastra_cloud.database import Notifications, check_master_key, open_pool
 from shmastra_cloud.gateway import (
     BatchWriter,
     KeyCache,
+    Ownership,
     chosen_models,
     further_names,
     providers_from_env,
 )
-from shmastra_cloud.gateway_app import database_answers, make_gateway, make_limits, write_and_tell
+from shmastra_cloud.gateway_app import (
+    database_answers,
+    make_gateway,
+    make_limits,
+    rule_changed,
+    write_and_tell,
+)
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
+from shmastra_cloud.known_keys import KnownKeys
 from shmastra_cloud.metering import KeysInDatabase
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.owned_ids import OwnedIdsInDatabase
 from shmastra_cloud.probes import Probes
 from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -87,17 +97,26 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    known = KnownKeys(pool, lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
     limits = await make_limits(pool, notifications)
     notifications.subscribe(
-        {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys), **limits.heard()},
+        {
+            "sandbox": watch.changed,
+            "user": partial(_user_changed, sessions, keys),
+            "model_rule": partial(rule_changed, keys),
+            **limits.heard(),
+        },
         partial(_forget_all, sessions, keys, watch, limits),
     )
     usage = BatchWriter(partial(write_and_tell, pool, limits))
     providers = providers_from_env(os.environ)
+    ownership = Ownership(OwnedIdsInDatabase(pool))
     note = model_note(providers, chosen_models(os.environ, providers))
     await announce(pool, "web", further_names(providers))
-    gateway = make_gateway(settings, providers, keys, usage, activity, limits)
+    telemetry = Telemetry(settings, os.environ, providers)
+    gateway = make_gateway(settings, providers, keys, ownership, usage, activity, telemetry, limits)
+    watched = Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=True))
     parts = WorkspaceParts(
         store,
         watch,
@@ -126,6 +145,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         spending.router,
         budgets.router,
     )
+    pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
@@ -142,16 +162,33 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready)
-    public = Dispatch({GATEWAY: gateway, MASTRA: relay}, rest)
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, telemetry.metrics(watched))
+    served = telemetry.around(gateway)
+    public = Dispatch({GATEWAY: served, MASTRA: relay}, rest)
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
-            "sandbox": Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "sandbox": Dispatch({GATEWAY: served}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[notifications.run(), usage.run(), activity.run(), limits.run()],
-        closing=[pool.close, limits.aclose, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+        background=[
+            notifications.run(),
+            known.run(),
+            usage.run(),
+            ownership.run(),
+            activity.run(),
+            limits.run(),
+        ],
+        closing=[
+            pool.close,
+            limits.aclose,
+            usage.aclose,
+            ownership.aclose,
+            telemetry.aclose,
+            gateway.aclose,
+            upstreams.aclose,
+            engine.aclose,
+        ],
         protocols={"admin": admin.PeerProtocol},
     )
 

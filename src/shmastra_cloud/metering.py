@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from shmastra_cloud.gateway import KeyOwner
-from shmastra_cloud.identity import owner_of_key
+from shmastra_cloud.gateway import KeyOwner, rule_of
 from shmastra_cloud.leases import settle
 
 if TYPE_CHECKING:
@@ -20,6 +19,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_OWNER = (
+    "select id, (select patterns from model_rules where user_id = u.id) as own,"
+    " (select patterns from model_rules where user_id is null) as everyone"
+    " from users u where virtual_key_hash = $1 and disabled_at is null"
+)
 _INSERT = (
     "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
     " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at,"
@@ -42,9 +46,9 @@ class KeysInDatabase:
         self._pool = pool
 
     async def lookup(self, key_hash: bytes) -> KeyOwner | None:
-        """Return who a key belongs to, unless he is disabled."""
-        found = await owner_of_key(self._pool, key_hash)
-        return None if found is None else KeyOwner(found)
+        """Return who a key belongs to and what he may call, unless he is disabled."""
+        found = await self._pool.fetchrow(_OWNER, key_hash)
+        return None if found is None else KeyOwner(found["id"], rule_of(found["own"], found["everyone"]))
 
 
 async def write_usage(pool: Pool, rows: Sequence[UsageRow]) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
-from httprelay import BoundedHttpProtocol
+from httprelay.websocket_server import SocketHttpProtocol
+from shmastra_cloud.web_process import GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5
+
+
+class WebProtocol(SocketHttpProtocol):
+    """What browsers and sandboxes speak: HTTP, and with the gateway WebSocket."""
+
+    sockets = (GATEWAY.encode(),)
 
 
 class _Server(uvicorn.Server):
@@ -116,7 +123,7 @@ async def _serve(cloud: Cloud, sockets: dict[str, socket.socket]) -> None:
     _without_delay(sockets.values())
     _settle()
     servers = [
-        (_server(cloud.apps[name], cloud.protocols.get(name, BoundedHttpProtocol)), bound)
+        (_server(cloud.apps[name], cloud.protocols.get(name, WebProtocol)), bound)
         for name, bound in sockets.items()
     ]
 

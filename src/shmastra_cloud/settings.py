@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
+    metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
         "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",
         validation_alias="SHMASTRA_EGRESS_ALLOW",

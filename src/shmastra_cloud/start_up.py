@@ -136,7 +136,7 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         port=settings.port,
         public_url=settings.public_url,
         environ={**os.environ, "SHMASTRA_DATA": str(data)},
-        web_only=key_variables(os.environ),
+        web_only=key_variables(os.environ) | {"SHMASTRA_METRICS_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS"},
         prepare=prepare,
         on_ready=on_ready,
         on_stop=on_stop if settings.local_engine else _leave_to_the_service,

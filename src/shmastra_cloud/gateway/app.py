@@ -19,10 +19,13 @@ from httprelay import (
     relay,
     safe_path,
 )
+from shmastra_cloud.gateway.accounts import Accounts
 from shmastra_cloud.gateway.asking import estimate, unpriced
 from shmastra_cloud.gateway.attempts import Attempts, is_bodiless
-from shmastra_cloud.gateway.bodies import Body, inspect, read_body, replay
+from shmastra_cloud.gateway.bodies import Body, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.claims import Claim
+from shmastra_cloud.gateway.composio import owned_query, trimmed, trims
 from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
 from shmastra_cloud.gateway.errors import (
     GatewayError,
@@ -35,19 +38,25 @@ from shmastra_cloud.gateway.errors import (
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.exchange import BudgetSpent, Exchange
+from shmastra_cloud.gateway.limit_gate import LimitGate
+from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.prices import Prices
+from shmastra_cloud.gateway.realtime import Realtime, Wanted, as_http
 from shmastra_cloud.gateway.refusals import refuse, send_json
-from shmastra_cloud.gateway.routes import Matched, match
+from shmastra_cloud.gateway.routes import SOCKET, Matched, match
 from shmastra_cloud.gateway.running import Running
+from shmastra_cloud.gateway.trimming import Trimmed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
     from uuid import UUID
 
     from shmastra_cloud.gateway.attempts import OnResponse
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
     from shmastra_cloud.gateway.limits import Limiter
+    from shmastra_cloud.gateway.ownership import Ownership
+    from shmastra_cloud.gateway.permits import Gate
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.usage import UsageRow, UsageSink
 
@@ -74,6 +83,8 @@ class Gateway:
 
     ``models`` are those that an admin chose for the tiers; ``timeouts`` hold where a provider has none of
     its own.
+    ``refused`` is told of each request that is not sent on, by its provider's name, and why.
+    ``gate`` is asked before a WebSocket opens; pages of ``origins`` may open one, and of no other.
     """
 
     def __init__(  # noqa: PLR0913 -- it joins this many parts
@@ -84,17 +95,40 @@ class Gateway:
         activity: Callable[[UUID], None],
         *,
         models: Mapping[str, str] | None = None,
+        ownership: Ownership | None = None,
         timeouts: Timeouts | None = None,
         body_seconds: float = 60.0,
         pool: Pool | None = None,
         prices: Prices | None = None,
         limits: Limiter | None = None,
+        gate: Gate | None = None,
+        origins: Collection[str] = (),
+        refused: Callable[[str | None, GatewayError], None] | None = None,
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._models = models or {}
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
-        self._pool = pool or Pool()
-        self._prices, self._limits = prices or Prices(), limits
+        self._limits = limits
+        self._pool, self._ownership = pool or Pool(), ownership
+        self._accounts = Accounts(self._pool)
+        self._prices = prices or Prices()
+        if gate is None and limits is not None:
+            gate = LimitGate(limits, self._prices)
+        self._sockets = Realtime(
+            keys,
+            usage,
+            activity,
+            prices=self._prices,
+            timeouts=self._timeouts,
+            gate=gate,
+            origins=origins,
+        )
+        self._refused = refused
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many connections to providers are in use, and idle."""
+        return self._pool.counts()
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -103,29 +137,57 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+            await self._socket(scope, receive, send)
         if scope["type"] != "http":
             return
-        path = scope.get("raw_path") or quote(scope["path"]).encode()
-        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
-        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        path, provider, rest = self._place(scope)
         try:
             if not safe_path(path):
                 raise RefusedRequest("The path can be read in two ways.")
             if provider is not None:
-                await self._relay(scope, receive, send, await self._let_in(scope, provider, b"/" + rest))
+                await self._relay(scope, receive, send, await self._let_in(scope, provider, rest))
             elif path == PREFIX + b"catalog":
                 await self._catalog(scope, send)
             else:
                 raise UnknownProvider("There is no such provider here.")
         except GatewayError as error:
+            if self._refused is not None:
+                self._refused(None if provider is None else provider.name, error)
             await refuse(send, error, "plain" if provider is None else provider.style)
 
+    def _place(self, scope: Scope) -> tuple[bytes, Provider | None, bytes]:
+        """Return the path as it came over the wire, and of which provider which part of it is asked."""
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
+        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        return path, provider, b"/" + rest
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a WebSocket: with one, or as any other request where it may not be."""
+        path, provider, rest = self._place(scope)
+        await receive()  # that it was asked for, which we know
+        try:
+            if not safe_path(path):
+                raise RefusedRequest("The path can be read in two ways.")
+            if provider is None:
+                raise UnknownProvider("There is no such provider here.")
+            self._sockets.check_origin(scope["headers"])
+            asked = await self._let_in({**scope, "method": SOCKET}, provider, rest)
+            await self._sockets.relay(scope, receive, send, Wanted(*asked))
+        except ClientGone:
+            return
+        except (RelayError, GatewayError) as error:
+            name = None if provider is None else provider.name
+            failure = error if isinstance(error, GatewayError) else _failure(name or "", error)
+            if self._refused is not None and failure is error:
+                self._refused(name, failure)
+            await refuse(as_http(send), failure, "plain" if provider is None else provider.style)
+
     async def _catalog(self, scope: Scope, send: Send) -> None:
-        await self._owner(presented(scope["headers"], scope["query_string"]))
+        owner = await self._owner(presented(scope["headers"], scope["query_string"]))
         if scope["method"] != "GET":
             raise MethodNotAllowed("Ask for the catalog with GET.")
-        await send_json(send, 200, json.dumps(catalog(self._providers, self._models)).encode())
+        await send_json(send, 200, json.dumps(catalog(self._providers, self._models, owner.models)).encode())
 
     async def _owner(self, key: Presented) -> KeyOwner:
         owner = await self._keys.owner(key.hash)
@@ -142,7 +204,12 @@ class Gateway:
             raise NotConfigured(
                 f"{provider.name} has no key here: an admin must set {variable} for the cloud."
             )
-        return _Asked(provider, match(provider.routes, provider.version, scope["method"], path), key, owner)
+        matched = match(provider.routes, provider.version, scope["method"], path)
+        if matched.things:
+            await hold_path(self._ownership, provider, matched, owner)
+        if provider.style == "composio":
+            await self._accounts.hold_path(provider, scope["method"], matched.plain, str(owner.user_id))
+        return _Asked(provider, matched, key, owner)
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
         """Relay a request that was let in, and record what it used however it ends."""
@@ -151,16 +218,22 @@ class Gateway:
         exchange.model = asked.matched.model
         status: int | None = None
         whole: bytes | None = None
+        claim: Claim | None = None
         try:
-            if route.method == "POST":
+            if route.method in {"POST", "PATCH"}:
                 body = await self._body(scope, receive, asked)
                 if body.gone:
                     return
                 exchange.knows(body)
                 await self._reserve(asked, exchange, body)
+                if self._ownership is not None and gives_ids(body, asked.matched):
+                    claim = Claim(self._ownership, asked.provider.name, asked.owner.user_id, send)
+                    send = claim.send
                 whole = body.data if body.whole else None
                 receive = receive if body.whole else replay(body, receive)
             await self._send_on(scope, receive, send, asked, exchange, whole)
+            if claim is not None:
+                await claim.let_go()
         except ClientGone:
             exchange.ended = "client_gone"
             status = 499
@@ -185,7 +258,6 @@ class Gateway:
                 expected = unpriced(asked.matched, body)
             reservation = await self._limits.reserve(accounts, expected.ask, exchange.began)
             exchange.running = Running(reservation, expected, exchange.meter)
-        body.parsed = None
 
     def _settle(self, exchange: Exchange, status: int | None) -> None:
         """Record what a call used, and end its reservation by it, however it ended."""
@@ -203,13 +275,18 @@ class Gateway:
         headers = dict(scope["headers"])
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedRequest("Send the body without Content-Encoding.")
+        kind = headers.get(b"content-type", b"").strip()
         try:
-            body = await read_body(receive, self._body_seconds)
+            body = await read_body(receive, self._body_seconds, read_limit(asked.owner, kind))
         except TimeoutError:
             raise RefusedRequest("The body did not arrive in time.") from None
         if not body.gone:
-            kind = headers.get(b"content-type", b"").strip().lower()
-            inspect(body, asked.matched.route, kind, str(asked.owner.user_id))
+            hold_body(body, kind, asked.provider, asked.matched, asked.owner)
+            if asked.provider.style == "composio":
+                user = str(asked.owner.user_id)
+                await self._accounts.hold_body(asked.provider, asked.matched.plain, body, user)
+            elif body.careful:
+                await hold_ids(self._ownership, body, asked.provider, asked.owner)
         return body
 
     async def _send_on(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours
@@ -222,6 +299,11 @@ class Gateway:
         body: bytes | None,
     ) -> None:
         query = query_for_provider(scope["query_string"], asked.key.key)
+        if asked.provider.style == "composio":
+            user, plain = str(asked.owner.user_id), asked.matched.plain
+            query = owned_query(plain, query, user)
+            if trims(scope["method"], plain):
+                send = Trimmed(lambda answer: trimmed(plain, answer, user), send).send
         path = asked.provider.base_path + asked.matched.rest
         headers = headers_for_provider(scope["headers"], asked.key.key)
 

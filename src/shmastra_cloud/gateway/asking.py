@@ -60,11 +60,9 @@ class Estimate(NamedTuple):
         return self.base + math.ceil(output_tokens * self.rate)
 
 
-def outlook(asked: Mapping[str, Any] | None, rest: bytes) -> Outlook:
+def outlook(asked: Mapping[str, Any], rest: bytes) -> Outlook:
     """Read a request's JSON body and the path below its version; of several limits, the largest counts."""
     streamed = b":stream" in rest
-    if asked is None:
-        return Outlook(streamed)
     limit = _largest(asked, _LIMITS, MAX_OUTPUT_TOKENS)
     choices = _largest(asked, _CHOICES, MAX_CHOICES)
     for name in _GOOGLE_CONFIG:
@@ -92,15 +90,10 @@ def estimate(prices: Prices, provider: Provider, matched: Matched, model: str | 
 
     """
     route, asked = matched.route, body.asked
-    told = outlook(body.parsed, matched.rest)
+    told = outlook(body.fields, matched.rest)
     tokens = _input(body)
     limit = (told.limit or prices.output_limit(provider.name, model)) * told.choices
-    rates = _rates(prices, provider.name, model, asked.tier, tokens)
-    if rates.output is None:
-        raise PriceUnknown(
-            f"{model or 'This model'} has no known price, so no budget can hold what it costs, and a budget"
-            " applies to you. Use another model, or ask an admin to set its price in SHMASTRA_PRICES."
-        )
+    rates = priced(prices, provider.name, model, asked.tier, tokens)
     base = rates.base + (_searches(prices, provider.name, model) if asked.searches else 0)
     most = base + math.ceil(limit * rates.output)
     thinks = asked.thinks or provider.style != "anthropic"
@@ -116,40 +109,51 @@ def estimate(prices: Prices, provider: Provider, matched: Matched, model: str | 
 
 def unpriced(matched: Matched, body: Body) -> Estimate:
     """Return what a call asks for whose cost no budget limits."""
-    told = outlook(body.parsed, matched.rest)
+    told = outlook(body.fields, matched.rest)
     return Estimate(Ask(0, 0, 0, _input(body), told.streamed))
 
 
 def _input(body: Body) -> int:
     """Return how many tokens a request likely is, rather too many than too few."""
-    if body.parsed is None:
+    if not body.fields:
         return (len(body.data) if body.whole else LONGEST_UPLOAD) // BYTES_PER_TOKEN
     return estimate_input(body.data) * BYTES_PER_TOKEN // UPPER_BYTES_PER_TOKEN + FRAME_TOKENS
 
 
-class _Rates(NamedTuple):
-    """Units for an input, and for each token of the output; None: there is no price."""
+class Rates(NamedTuple):
+    """Units for an input, and for each token of the output."""
 
     base: int
-    output: float | None
+    output: float
 
 
-def _rates(prices: Prices, provider: str, model: str | None, tier: str | None, tokens: int) -> _Rates:
-    """Price an input, rounded up by 3 % at most so that few need to be worked out, and anew every minute."""
+def priced(prices: Prices, provider: str, model: str | None, tier: str | None, tokens: int) -> Rates:
+    """Price an input, rounded up by 3 % at most so that few need to be worked out, and anew every minute.
+
+    Raises:
+        PriceUnknown: the model has no price.
+
+    """
     coarse = max(0, tokens.bit_length() - 6)
     tokens = ((tokens >> coarse) + 1) << coarse
-    return _worked_out(prices, provider, model, tier, tokens, int(time.time() // _FRESH_SECONDS))
+    found = _worked_out(prices, provider, model, tier, tokens, int(time.time() // _FRESH_SECONDS))
+    if found is None:
+        raise PriceUnknown(
+            f"{model or 'This model'} has no known price, so no budget can hold what it costs, and a budget"
+            " applies to you. Use another model, or ask an admin to set its price in SHMASTRA_PRICES."
+        )
+    return found
 
 
 @lru_cache(maxsize=4096)
 def _worked_out(
     prices: Prices, provider: str, model: str | None, tier: str | None, tokens: int, _minute: int
-) -> _Rates:
+) -> Rates | None:
     base = prices.estimate_upper(provider, model, tokens, 0, tier)
     long = prices.estimate_upper(provider, model, tokens, _MANY, tier)
     if base is None or long is None:
-        return _Rates(0, None)
-    return _Rates(units(base), units(long - base) / _MANY)
+        return None
+    return Rates(units(base), units(long - base) / _MANY)
 
 
 def _searches(prices: Prices, provider: str, model: str | None) -> int:

@@ -11,6 +11,7 @@ from shmastra_cloud.gateway.providers import providers_from_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shmastra_cloud.gateway.model_rule import ModelRule
     from shmastra_cloud.gateway.providers import Provider
 
 TIERS = ("fast", "general", "best")
@@ -72,17 +73,39 @@ def tiers_from_env(environ: Mapping[str, str]) -> dict[str, str]:
     return catalog(providers, chosen_models(real, providers))["tiers"]
 
 
-def catalog(providers: Mapping[str, Provider], chosen: Mapping[str, str] | None = None) -> Catalog:
-    """List the providers that can be asked, and the model of each tier."""
+def catalog(
+    providers: Mapping[str, Provider],
+    chosen: Mapping[str, str] | None = None,
+    rule: ModelRule | None = None,
+) -> Catalog:
+    """List the providers that can be asked, and the model of each tier.
+
+    Under a rule a tier whose model is not allowed is served by the first provider whose own is, else as the
+    nearest tier is; where nothing is allowed there is no tier.
+    """
     there = {one.name: one for one in providers.values() if one.configured}
     order = [*FIRST, *(name for name in there if name not in (*FIRST, LAST)), LAST]
-    first = next((there[name] for name in order if name in there and there[name].models), None)
-    models = (
-        {}
-        if first is None
-        else {tier: f"{first.name}/{model}" for tier, model in zip(TIERS, first.models or (), strict=True)}
-    )
+    own = [_own_models(there[name]) for name in order if name in there and there[name].models]
+    models = own[0] if own else {}
     picked = chosen or {}
-    if picked and (first is None or first.name == LAST):
+    if picked and (not own or models["fast"].startswith(f"{LAST}/")):
         models = {tier: next(picked[one] for one in _NEAREST[tier] if one in picked) for tier in TIERS}
-    return {"providers": list(there), "tiers": {**models, **picked}}
+    tiers = {**models, **picked}
+    return {"providers": list(there), "tiers": tiers if rule is None else _allowed(rule, [tiers, *own])}
+
+
+def _own_models(provider: Provider) -> dict[str, str]:
+    return {
+        tier: f"{provider.name}/{model}" for tier, model in zip(TIERS, provider.models or (), strict=True)
+    }
+
+
+def _allowed(rule: ModelRule, wanted: list[dict[str, str]]) -> dict[str, str]:
+    """Return for each tier the first model that a rule allows, else that of the nearest tier with one."""
+    found: dict[str, str] = {}
+    for tier in TIERS:
+        names = [models[tier] for models in wanted if tier in models]
+        allowed = [name for name in names if rule.allows_model(*name.split("/", 1))]
+        if allowed:
+            found[tier] = allowed[0]
+    return {tier: next(found[one] for one in _NEAREST[tier] if one in found) for tier in TIERS if found}

@@ -19,6 +19,13 @@ class BadConfiguration(GatewayError):
     """A setting names no place that a request can be sent to."""
 
 
+class BadPattern(BadConfiguration):
+    """A pattern of models is written in a way that could never match."""
+
+    status = 400
+    code = "bad_pattern"
+
+
 class RefusedRequest(GatewayError):
     """The request can be read in two ways, or asks for what the gateway cannot meter."""
 
@@ -45,6 +52,27 @@ class RouteRefused(GatewayError):
 
     status = 403
     code = "route_not_allowed"
+
+
+class ModelRefused(GatewayError):
+    """A rule for this user does not allow the model."""
+
+    status = 403
+    code = "model_not_allowed"
+
+
+class NotOwned(GatewayError):
+    """The request names something at the provider that this user did not create."""
+
+    status = 403
+    code = "not_yours"
+
+
+class OwnershipUnknown(GatewayError):
+    """Whose something at the provider is cannot be told at the moment."""
+
+    status = 503
+    code = "ownership_unknown"
 
 
 class UnknownProvider(GatewayError):
@@ -115,3 +143,17 @@ class UpstreamLate(UpstreamUnusable):
 
     status = 504
     code = "upstream_timeout"
+
+
+class TooManySockets(GatewayError):
+    """This process carries as many WebSockets as it may."""
+
+    status = 429
+    code = "too_many_connections"
+
+
+class Idle(GatewayError):
+    """Neither side of a WebSocket has said anything for too long."""
+
+    status = 504
+    code = "idle_timeout"

@@ -24,7 +24,7 @@ MAX_RETRY_SECONDS = 5.0
 
 
 class UsageRow(NamedTuple):
-    """One relayed request.
+    """One relayed request, or one response of a realtime connection.
 
     ``input_tokens`` includes ``cached_tokens`` and ``cache_write_tokens``, ``output_tokens`` includes
     ``reasoning_tokens``; ``cost`` is in USD, None where no price is known; ``id`` lets a write that is
@@ -89,6 +89,11 @@ class BatchWriter:
             self._rows.popleft()
             self.lost += 1
         self._some.set()
+
+    @property
+    def queued(self) -> int:
+        """How many rows wait to be written."""
+        return len(self._rows)
 
     async def run(self) -> None:
         """Write what comes in until cancelled; a failed batch is tried again."""

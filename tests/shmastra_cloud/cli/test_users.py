@@ -117,3 +117,26 @@ def test_wrong_usage_is_2() -> None:
     assert shmastra("usage", "--by", "moon").returncode == 2
     assert shmastra("usage", "--since", "yesterday").returncode == 2
     assert shmastra("user", "remove").returncode == 2
+
+
+def test_which_models_may_be_called_is_set_and_shown(dsn: str, tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": dsn, "SHMASTRA_DATA": str(tmp_path), "SHMASTRA_MASTER_KEY": MASTER_KEY}
+    shmastra("user", "invite", EMAIL, **environ)
+    allow = ("--allow", "openai/gpt-5*", "--allow", "!openai/*-pro")
+    said = shmastra("key", "models", "--all-users", *allow, **environ)
+    assert said.stdout.splitlines()[1:] == [b"Allowed: openai/gpt-5*", b"Excluded: openai/*-pro"]
+    assert b"there is none" in shmastra("key", "models", EMAIL, **environ).stdout
+    mine = shmastra("key", "models", EMAIL, "--allow", "openai/o*", "--json", **environ)
+    assert json.loads(mine.stdout) == {
+        "email": EMAIL,
+        "patterns": ["openai/o*"],
+        "allowed": ["openai/o*"],
+        "excluded": ["openai/*-pro"],
+    }
+    for whose in (EMAIL, "--organization"):
+        assert b"there is none" in shmastra("key", "models", whose, "--none", **environ).stdout
+    assert b"every model" in shmastra("key", "models", EMAIL, **environ).stdout
+    wrong = shmastra("key", "models", EMAIL, "--allow", "gpt-5", **environ)
+    assert (wrong.returncode, b"provider/model" in wrong.stderr) == (1, True)
+    for wrong_usage in ((), (EMAIL, "--all-users"), (EMAIL, "--none", "--allow", "*")):
+        assert shmastra("key", "models", *wrong_usage, **environ).returncode == 2

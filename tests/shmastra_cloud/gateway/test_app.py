@@ -39,6 +39,7 @@ class World:
     provider: Provider
     rows: Rows
     http: httpx.AsyncClient
+    refused: list[tuple[str | None, int]]
 
     async def row(self) -> UsageRow:
         async with asyncio.timeout(5):
@@ -67,17 +68,19 @@ async def make() -> AsyncIterator[Make]:
                 **environ,
             }
             rows = Rows()
+            refused: list[tuple[str | None, int]] = []
             gateway = Gateway(
                 providers_from_env(variables),
                 KeyCache(Keys()),
                 rows,
                 lambda _user: None,
                 timeouts=Timeouts(first_byte=0.5),
+                refused=lambda name, error: refused.append((name, error.status)),
             )
             stack.push_async_callback(gateway.aclose)
             url = await stack.enter_async_context(serving(gateway))
             http = await stack.enter_async_context(httpx.AsyncClient())
-            return World(f"{url}/api/gateway", double, rows, http)
+            return World(f"{url}/api/gateway", double, rows, http, refused)
 
         yield build
 
@@ -204,6 +207,8 @@ async def test_what_is_not_to_be_had_is_said_in_the_providers_own_way(make: Make
         url = httpx.URL(world.url).copy_with(raw_path=f"/api/gateway{path}".encode())
         assert (await world.http.get(url, headers=mine)).status_code == 400
     assert world.provider.asked == []
+    assert world.refused[-4:] == [("openai", 403), *[("openai", 400)] * 3]
+    assert not world.rows
 
 
 async def test_a_silent_provider_is_504_and_a_redirect_is_never_followed(make: Make) -> None:

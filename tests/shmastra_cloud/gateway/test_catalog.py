@@ -1,6 +1,6 @@
 import pytest
 
-from shmastra_cloud.gateway import BadConfiguration, catalog, chosen_models, providers_from_env
+from shmastra_cloud.gateway import BadConfiguration, ModelRule, catalog, chosen_models, providers_from_env
 from shmastra_cloud.gateway.catalog import Catalog
 
 
@@ -53,3 +53,25 @@ def test_a_choice_of_who_has_no_key_counts_as_none() -> None:
 def test_what_names_no_model_is_refused(value: str) -> None:
     with pytest.raises(BadConfiguration, match="SHMASTRA_MODELS_BEST"):
         told(OPENAI_API_KEY="k", SHMASTRA_MODELS_BEST=value)
+
+
+def test_under_a_rule_only_allowed_models_are_offered() -> None:
+    both = providers_from_env({"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"})
+
+    def tiers(rule: ModelRule, **chosen: str) -> dict[str, str]:
+        return catalog(both, chosen, rule)["tiers"]
+
+    mixed = tiers(ModelRule(("openai/*", "anthropic/claude-opus-*"), ("openai/gpt-5",)))
+    assert mixed["fast"] == "openai/gpt-5-mini"
+    assert mixed["best"].startswith("anthropic/claude-opus-")
+    assert mixed["general"] == mixed["best"]
+    best = tiers(ModelRule(("anthropic/claude-opus-*",)))
+    assert set(best) == {"fast", "general", "best"}
+    assert len(set(best.values())) == 1
+    assert tiers(ModelRule(("google/*",))) == {}
+    rule = ModelRule(("openai/*", "anthropic/claude-opus-*"))
+    assert tiers(rule, fast="anthropic/claude-x", best="anthropic/claude-opus-9") == {
+        "fast": "openai/gpt-5-mini",
+        "general": "openai/gpt-5",
+        "best": "anthropic/claude-opus-9",
+    }

@@ -3,7 +3,7 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.shmastra_cloud.gateway.worlds import MINE, Scripted, openai_by
+from tests.shmastra_cloud.gateway.worlds import MINE, Says, Scripted, openai_by
 
 from httprelay import Timeouts
 from shmastra_cloud.gateway.configured import allowed, further, timeouts
@@ -93,10 +93,19 @@ def test_routes_are_allowed_by_provider() -> None:
 
 
 async def test_what_an_admin_allowed_is_relayed_with_a_body_or_without() -> None:
-    provider = Scripted()
-    allow = "openai: POST /batches; openai: POST /batches/*/cancel; openai: DELETE /files/*"
+    made = {"/v1/files": b'{"id": "f", "object": "file"}', "/v1/batches": b'{"id": "b", "object": "batch"}'}
+    provider = Scripted(lambda asked: Says(body=made.get(asked.path, b"{}")))
+    allow = (
+        "openai: POST /files; openai: POST /batches; openai: POST /batches/*/cancel; openai: DELETE /files/*"
+    )
     async with openai_by(provider, "sk-a", SHMASTRA_GATEWAY_ALLOW=allow) as world:
+        batches = f"{world.url}/openai/v1/batches"
+        foreign = await world.ask("openai/v1/batches", {"input_file_id": "f"})
+        assert (foreign.status_code, foreign.json()["error"]["code"]) == (403, "not_yours")
+        file = {"file": ("x.jsonl", b"{}")}
+        await world.http.post(f"{world.url}/openai/v1/files", headers=MINE, files=file)
         assert (await world.ask("openai/v1/batches", {"input_file_id": "f"})).status_code == 200
+        assert (await world.http.post(f"{batches}/other/cancel", headers=MINE)).status_code == 403
         for method, path in (("POST", "batches/b/cancel"), ("DELETE", "files/f")):
             url = f"{world.url}/openai/v1/{path}"
             assert (await world.http.request(method, url, headers=MINE)).status_code == 200
@@ -104,6 +113,7 @@ async def test_what_an_admin_allowed_is_relayed_with_a_body_or_without() -> None
         bare = await world.http.post(f"{world.url}/openai/v1/responses", headers=MINE)
         assert bare.status_code == 400
     assert [(asked.method, asked.path) for asked in provider.asked] == [
+        ("POST", "/v1/files"),
         ("POST", "/v1/batches"),
         ("POST", "/v1/batches/b/cancel"),
         ("DELETE", "/v1/files/f"),

@@ -22,11 +22,22 @@ def test_the_model_in_googles_path_is_read() -> None:
         ("openai", b"/v1", "GET", b"/v1/files"),
         ("openai", b"/v1", "DELETE", b"/v1/models/x"),
         ("openai", b"/v1", "POST", b"/v1/fine_tuning/jobs"),
-        ("openai", b"/v1", "GET", b"/v1/responses/resp_1"),
+        ("openai", b"/v1", "GET", b"/v1/responses"),
+        ("openai", b"/v1", "GET", b"/v1/conversations"),
+        ("openai", b"/v1", "POST", b"/v1/responses/resp_1"),
+        ("openai", b"/v1", "GET", b"/v1/responses/resp_1/input_items/x"),
         ("openai", b"/v1", "GET", b"/models"),
         ("anthropic", b"/v1", "GET", b"/v1/organizations/me"),
         ("google", b"/v1beta", "POST", b"/v1beta/cachedContents"),
-        ("composio", b"", "GET", b"/api/v3/connected_accounts"),
+        ("composio", b"", "GET", b"/api/v3/trigger_instances/active"),
+        ("composio", b"", "POST", b"/api/v3/trigger_instances/X/upsert"),
+        ("composio", b"", "POST", b"/api/v3.1/mcp/servers"),
+        ("composio", b"", "POST", b"/api/v3/files/upload/request"),
+        ("composio", b"", "PATCH", b"/api/v3/auth_configs/ac_1"),
+        ("composio", b"", "DELETE", b"/api/v3/auth_configs/ac_1"),
+        ("composio", b"", "GET", b"/api/v3.1/internal/action_execution/logs"),
+        ("composio", b"", "GET", b"/api/v1/connectedAccounts"),
+        ("composio", b"", "GET", b"/api/v2/connectedAccounts"),
     ],
 )
 def test_what_belongs_to_the_whole_account_is_refused(
@@ -81,3 +92,24 @@ def test_what_an_admin_allows_for_one_table_is_not_allowed_in_another() -> None:
     assert match(allowed, b"/v1", "GET", b"/v1/files")
     with pytest.raises(RouteRefused):
         match(route_table("openai"), b"/v1", "GET", b"/v1/files")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "things", "creates"),
+    [
+        ("POST", b"/v1/responses", (), True),
+        ("GET", b"/v1/responses/resp_1", (("responses", "resp_1"),), False),
+        ("GET", b"/v1/responses/resp_1/input_items", (("responses", "resp_1"),), False),
+        ("POST", b"/v1/responses/resp_1/cancel", (("responses", "resp_1"),), False),
+        ("POST", b"/v1/conversations", (), True),
+        ("POST", b"/v1/conversations/conv_1/items", (("conversations", "conv_1"),), False),
+        ("DELETE", b"/v1/conversations/conv_1/items/msg_1", (("conversations", "conv_1"),), False),
+        ("POST", b"/v1/chat/completions", (), False),
+    ],
+)
+def test_a_route_tells_whose_things_it_touches(
+    method: str, path: bytes, things: tuple[tuple[str, str], ...], *, creates: bool
+) -> None:
+    found = match(route_table("openai"), b"/v1", method, path)
+    assert (found.things, found.creates) == (things, creates)
+    assert found.route.spends is (method == "POST" and path in {b"/v1/responses", b"/v1/chat/completions"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,8 @@ from shmastra_cloud.gateway import (
     Gateway,
     KeyCache,
     KeyOwner,
+    OwnedId,
+    Ownership,
     UsageRow,
     chosen_models,
     providers_from_env,
@@ -103,6 +105,16 @@ class _Keys:
         return KeyOwner(USER) if digest == key_hash(KEY) else None
 
 
+class NoDatabase:
+    """Keeps no ids but those in the process's memory."""
+
+    async def write(self, rows: Sequence[OwnedId]) -> None: ...
+
+    async def owner(self, provider: str, name: str) -> uuid.UUID | None: ...
+
+    async def prune(self) -> None: ...
+
+
 class _Rows(list[UsageRow]):
     def record(self, row: UsageRow) -> None:
         self.append(row)
@@ -112,12 +124,15 @@ class _Rows(list[UsageRow]):
 async def gateway(environ: Mapping[str, str], timeouts: Timeouts | None = None) -> AsyncIterator[World]:
     """Run a gateway with these settings."""
     providers, rows = providers_from_env(environ), _Rows()
+    ownership = Ownership(NoDatabase(), again_seconds=0.01)
+    writing = asyncio.create_task(ownership.run())
     made = Gateway(
         providers,
         KeyCache(_Keys()),
         rows,
         lambda _user: None,
         models=chosen_models(environ, providers),
+        ownership=ownership,
         timeouts=timeouts or Timeouts(first_byte=5),
     )
     async with serving(made) as url, httpx.AsyncClient() as http:
@@ -125,6 +140,8 @@ async def gateway(environ: Mapping[str, str], timeouts: Timeouts | None = None) 
             yield World(f"{url}/api/gateway", http, made, rows)
         finally:
             await made.aclose()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
 
 
 @asynccontextmanager
