@@ -108,9 +108,9 @@ async def test_64_streams_on_two_processes_do_not_spend_more_than_is_left(
 ) -> None:
     user, key = ann
     await budget(pool, usd_per_month=10)
-    await budget(pool, "organization", usd_per_day="9.96")
+    await budget(pool, "organization", usd_per_day="9.93")
     await spend(pool, user, "9.90")
-    left = 6 * UNITS // 100
+    left = 3 * UNITS // 100
     with gateways(tmp_path, 2, **environ(dsn, provider)) as both:
         async with httpx.AsyncClient(timeout=SEEING, limits=httpx.Limits(max_connections=200)) as http:
             tasks = [asyncio.ensure_future(stream(http, both[number % 2], key)) for number in range(STREAMS)]
@@ -121,7 +121,7 @@ async def test_64_streams_on_two_processes_do_not_spend_more_than_is_left(
             answers = [task.result() for task in tasks]
             refused = await http.post(
                 f"{both[0].url}/api/gateway/openai/v1/chat/completions",
-                json={**ASK, "stream": False, "max_tokens": 4000},
+                json={**ASK, "stream": False, "max_tokens": 6900},
                 headers={"x-api-key": key},
             )
         for one in both:
@@ -136,11 +136,11 @@ async def test_64_streams_on_two_processes_do_not_spend_more_than_is_left(
     assert len(rows) == len(begun)
     settled = int(UNITS * sum(row["cost_usd"] for row in rows))
     assert left // 2 < settled <= left + len(begun) * UNITS_PER_CHUNK
-    assert promised <= 996 * UNITS // 100 + len(begun) * UNITS_PER_CHUNK
+    assert promised <= 993 * UNITS // 100 + len(begun) * UNITS_PER_CHUNK
     assert await spent(pool, user) == 990 * UNITS // 100 + settled == await spent(pool, ORGANIZATION)
     assert await held(pool, user) == await held(pool, ORGANIZATION) == 0
     assert sum(map(shown, begun)) == pytest.approx(sum(row["output_tokens"] for row in rows), rel=0.5)
-    assert refused.status_code == 429
+    assert refused.status_code == 429, refused.text
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
     message = refused.json()["error"]["message"]
     assert message.startswith("The organization's budget for this day")
@@ -151,21 +151,21 @@ async def test_what_a_killed_process_had_reserved_stays_so(
     dsn: str, pool: Pool, ann: tuple[uuid.UUID, str], provider: Served, tmp_path: Path
 ) -> None:
     user, key = ann
-    await budget(pool, usd_per_month="0.05")
+    await budget(pool, usd_per_month="0.006")
     with gateways(tmp_path, 2, **environ(dsn, provider)) as (first, second):
         async with httpx.AsyncClient(timeout=SEEING) as http:
             tasks = [asyncio.ensure_future(_count(http, first, key)) for _ in range(4)]
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(0.7)
             first.kill()
             streamed = sum(await asyncio.gather(*tasks))
-            assert streamed > 50
+            assert streamed > 20
             lost = await held(pool, user)
-            assert streamed * 1000 <= await spent(pool, user) + lost <= 5 * UNITS // 100
+            assert streamed * 1000 <= await spent(pool, user) + lost <= 6 * UNITS // 1000
             status, _ = await stream(http, second, key)
             assert status in {200, 429}
             second.stop()
         assert await held(pool, user) == lost
-        assert await spent(pool, user) + lost <= 5 * UNITS // 100 + UNITS_PER_CHUNK
+        assert await spent(pool, user) + lost <= 6 * UNITS // 1000 + UNITS_PER_CHUNK
         await pool.execute("update budget_slices set expires_at = now() - interval '1 second'")
         shown = (await Budgets(pool).show("ann@example.com"))["budget"]["usd_per_month"]
         assert shown["reserved"] == 0

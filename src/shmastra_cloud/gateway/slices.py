@@ -7,6 +7,7 @@ database knows to be held in it. So a process that dies leaves no less held than
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from shmastra_cloud.gateway.budget import Limits, Period
     from shmastra_cloud.gateway.leases import LimitStore, MoneyLease
 
+log = logging.getLogger(__name__)
+
 LEASE_SECONDS = 60.0
-ASK_SECONDS = 2.0
+ASK_SECONDS = 3.0
 RETRY_SECONDS = 0.5
 REFUSAL_SECONDS = 1.0
 RECALL_SECONDS = 0.15
@@ -175,17 +178,25 @@ class Money:
         return now < until and lacks >= refused
 
     async def _lease(self, slice_: Slice, start: int, least: int) -> MoneyLease:
-        asked, free = self._clock(), slice_.free
-        if asked < self._ask_again:
+        if self._clock() < self._ask_again:
             raise LimitsUnavailable(AWAY)
+        # In a task of its own: who waits may be no task, or be cancelled, and what was granted must be known.
+        lease = await asyncio.shield(asyncio.ensure_future(self._ask(slice_, start, least)))
+        if lease is None:
+            raise LimitsUnavailable(AWAY)
+        return lease
+
+    async def _ask(self, slice_: Slice, start: int, least: int) -> MoneyLease | None:
+        """Add a lease to a slice; None where the database does not give any."""
+        asked, free = self._clock(), slice_.free
+        need, least = max(0, start - free), max(0, least - free)
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                lease = await self._store.lease(
-                    slice_.id, self.owner, as_date(slice_.day), max(0, start - free), max(0, least - free)
-                )
-        except Exception as error:
+                lease = await self._store.lease(slice_.id, self.owner, as_date(slice_.day), need, least)
+        except Exception as error:  # noqa: BLE001 -- whatever the store's own kind of failure is
             self._ask_again = self._clock() + RETRY_SECONDS
-            raise LimitsUnavailable(AWAY) from error
+            log.warning("a budget cannot be leased from (%s)", type(error).__name__)
+            return None
         slice_.free = (slice_.free if lease.there else min(0, slice_.free)) + lease.granted
         slice_.until = asked + LEASE_SECONDS
         self._standing = lease.standing
