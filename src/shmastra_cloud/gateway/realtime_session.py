@@ -82,6 +82,7 @@ class Account:
         """Record what was used; an error is to end the connection."""
         row = self._row(used, ended, SWITCHING)
         permit = self._permits.get(used.model or self.model) or self._permits[self.model]
+        row = row._replace(leases=permit.leases)
         self._usage.record(row)
         return await permit.settle(row)
 
