@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from shmastra_cloud.gateway import KeyOwner, rule_of
+from shmastra_cloud.leases import settle
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -28,7 +29,7 @@ _INSERT = (
     " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at,"
     " cache_write_tokens, cost_usd)"
     " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-    " $14, $15, $16, $17) on conflict (id) do nothing"
+    " $14, $15, $16, $17) on conflict (id) do nothing returning id"
 )
 _UNSTORABLE = (asyncpg.DataError, UnicodeEncodeError, OverflowError)
 _GROUPS = {
@@ -55,8 +56,13 @@ async def write_usage(pool: Pool, rows: Sequence[UsageRow]) -> None:
 
     A row that the database can't hold is logged and left out, so that it does not hold up all others.
     """
+    ordered = sorted(rows, key=lambda row: (row.user_id, row.provider, row.model or ""))  # who writes locks
     try:
-        await pool.executemany(_INSERT, [_values(row) for row in rows])
+        async with pool.acquire() as connection, connection.transaction():
+            added = {
+                row["id"] for row in await connection.fetchmany(_INSERT, [_values(row) for row in ordered])
+            }
+            await settle(connection, [row for row in rows if row.id in added])
     except _UNSTORABLE as error:
         if len(rows) == 1:
             log.error("a usage row cannot be stored (%s): %s", type(error).__name__, rows[0].id)  # noqa: TRY400

@@ -7,13 +7,13 @@ browser.
 
 from fastapi import APIRouter
 
-from shmastra_cloud.admin import inside, models, sandboxes, state, users
+from shmastra_cloud.admin import budgets, inside, models, sandboxes, state, users
 from shmastra_cloud.admin.models import manage_router
 from shmastra_cloud.admin.parts import AdminParts
 from shmastra_cloud.admin.peers import PeerProtocol
 
 router = APIRouter()
-for part in (users.router, sandboxes.router, inside.router, state.router, models.router):
+for part in (users.router, budgets.router, sandboxes.router, inside.router, state.router, models.router):
     router.include_router(part)
 
 __all__ = ["AdminParts", "PeerProtocol", "manage_router", "router"]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from shmastra_cloud.cli import budgets
 from shmastra_cloud.cli.ask import SLOW_SECONDS, ask, named
 from shmastra_cloud.cli.common import Commands, Email, Json, Yes, confirm, group
 from shmastra_cloud.cli.printing import plain, print_json, print_rows
@@ -31,6 +32,7 @@ def add_to(app: Commands) -> None:
     """Add the commands."""
     app.add_typer(user, name="user")
     app.add_typer(key, name="key")
+    budgets.add_to(key)
     app.command()(usage)
 
 

@@ -7,6 +7,9 @@ GatewayError
 │   └── TooLarge       413: the body is too large to be read
 ├── InvalidKey         401: no virtual key, an unknown one, or two different ones
 ├── RouteRefused       403: the route is not safe to share behind one real key
+├── PriceUnknown       403: the model has no price, and a budget applies
+├── LimitReached       429: a budget or a limit is used up; says which, whose, and when it resets
+├── LimitsUnavailable  503: what is left cannot be learnt at the moment
 ├── ModelRefused       403: a rule for this user does not allow the model
 ├── NotOwned           403: the request names something at the provider that this user did not create
 ├── OwnershipUnknown   503: whose something at the provider is cannot be told at the moment
@@ -23,6 +26,21 @@ It imports nothing of sandboxes, so that it can run alone, near the providers.
 """
 
 from shmastra_cloud.gateway.app import Gateway
+from shmastra_cloud.gateway.budget import (
+    EVERYONE,
+    NO_LIMIT,
+    ORGANIZATION,
+    UNITS,
+    Ask,
+    Limits,
+    Purse,
+    Standing,
+    as_date,
+    day_of,
+    resets_at,
+    units,
+    usd,
+)
 from shmastra_cloud.gateway.catalog import catalog, chosen_models, tiers_from_env
 from shmastra_cloud.gateway.errors import (
     BadConfiguration,
@@ -31,11 +49,14 @@ from shmastra_cloud.gateway.errors import (
     Idle,
     InvalidKey,
     KeysUnavailable,
+    LimitReached,
+    LimitsUnavailable,
     MethodNotAllowed,
     ModelRefused,
     NotConfigured,
     NotOwned,
     OwnershipUnknown,
+    PriceUnknown,
     RefusedRequest,
     RouteRefused,
     TooLarge,
@@ -45,6 +66,8 @@ from shmastra_cloud.gateway.errors import (
     UpstreamUnusable,
 )
 from shmastra_cloud.gateway.keys import KeyCache, KeyLookup, KeyOwner
+from shmastra_cloud.gateway.leases import LimitStore, MoneyLease, RateLease, StreamLease
+from shmastra_cloud.gateway.limits import Limiter
 from shmastra_cloud.gateway.model_rule import ModelRule, checked_patterns, rule_of
 from shmastra_cloud.gateway.own_prices import read_own_prices
 from shmastra_cloud.gateway.ownership import OwnedId, OwnedIds, Ownership
@@ -52,9 +75,17 @@ from shmastra_cloud.gateway.permits import Gate, OpenGate, Permit
 from shmastra_cloud.gateway.pools import KeyPool
 from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.providers import Provider, further_names, key_variables, providers_from_env
+from shmastra_cloud.gateway.reservation import Reservation
+from shmastra_cloud.gateway.slices import LEASE_SECONDS
 from shmastra_cloud.gateway.usage import BatchWriter, UsageRow, UsageSink
 
 __all__ = [
+    "EVERYONE",
+    "LEASE_SECONDS",
+    "NO_LIMIT",
+    "ORGANIZATION",
+    "UNITS",
+    "Ask",
     "BadConfiguration",
     "BadPattern",
     "BatchWriter",
@@ -68,9 +99,15 @@ __all__ = [
     "KeyOwner",
     "KeyPool",
     "KeysUnavailable",
+    "LimitReached",
+    "LimitStore",
+    "Limiter",
+    "Limits",
+    "LimitsUnavailable",
     "MethodNotAllowed",
     "ModelRefused",
     "ModelRule",
+    "MoneyLease",
     "NotConfigured",
     "NotOwned",
     "OpenGate",
@@ -79,10 +116,16 @@ __all__ = [
     "Ownership",
     "OwnershipUnknown",
     "Permit",
+    "PriceUnknown",
     "Prices",
     "Provider",
+    "Purse",
+    "RateLease",
     "RefusedRequest",
+    "Reservation",
     "RouteRefused",
+    "Standing",
+    "StreamLease",
     "TooLarge",
     "TooManySockets",
     "UnknownProvider",
@@ -90,13 +133,18 @@ __all__ = [
     "UpstreamUnusable",
     "UsageRow",
     "UsageSink",
+    "as_date",
     "catalog",
     "checked_patterns",
     "chosen_models",
+    "day_of",
     "further_names",
     "key_variables",
     "providers_from_env",
     "read_own_prices",
+    "resets_at",
     "rule_of",
     "tiers_from_env",
+    "units",
+    "usd",
 ]

@@ -20,6 +20,7 @@ from httprelay import (
     safe_path,
 )
 from shmastra_cloud.gateway.accounts import Accounts
+from shmastra_cloud.gateway.asking import estimate, unpriced
 from shmastra_cloud.gateway.attempts import Attempts, is_bodiless
 from shmastra_cloud.gateway.bodies import Body, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
@@ -36,12 +37,14 @@ from shmastra_cloud.gateway.errors import (
     UpstreamLate,
     UpstreamUnusable,
 )
-from shmastra_cloud.gateway.exchange import Exchange
+from shmastra_cloud.gateway.exchange import BudgetSpent, Exchange
+from shmastra_cloud.gateway.limit_gate import LimitGate
 from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.prices import Prices
 from shmastra_cloud.gateway.realtime import Realtime, Wanted, as_http
 from shmastra_cloud.gateway.refusals import refuse, send_json
 from shmastra_cloud.gateway.routes import SOCKET, Matched, match
+from shmastra_cloud.gateway.running import Running
 from shmastra_cloud.gateway.trimming import Trimmed
 
 if TYPE_CHECKING:
@@ -51,10 +54,11 @@ if TYPE_CHECKING:
     from shmastra_cloud.gateway.attempts import OnResponse
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
+    from shmastra_cloud.gateway.limits import Limiter
     from shmastra_cloud.gateway.ownership import Ownership
     from shmastra_cloud.gateway.permits import Gate
     from shmastra_cloud.gateway.providers import Provider
-    from shmastra_cloud.gateway.usage import UsageSink
+    from shmastra_cloud.gateway.usage import UsageRow, UsageSink
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -96,6 +100,7 @@ class Gateway:
         body_seconds: float = 60.0,
         pool: Pool | None = None,
         prices: Prices | None = None,
+        limits: Limiter | None = None,
         gate: Gate | None = None,
         origins: Collection[str] = (),
         refused: Callable[[str | None, GatewayError], None] | None = None,
@@ -103,9 +108,12 @@ class Gateway:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._models = models or {}
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
+        self._limits = limits
         self._pool, self._ownership = pool or Pool(), ownership
         self._accounts = Accounts(self._pool)
         self._prices = prices or Prices()
+        if gate is None and limits is not None:
+            gate = LimitGate(limits, self._prices)
         self._sockets = Realtime(
             keys,
             usage,
@@ -217,7 +225,8 @@ class Gateway:
                 if body.gone:
                     return
                 exchange.knows(body)
-                if self._ownership is not None and gives_ids(body, asked.matched):
+                await self._reserve(asked, exchange, body)
+                if self._ownership is not None and gives_ids(body, asked.provider, asked.matched):
                     claim = Claim(self._ownership, asked.provider.name, asked.owner.user_id, send)
                     send = claim.send
                 whole = body.data if body.whole else None
@@ -228,14 +237,39 @@ class Gateway:
         except ClientGone:
             exchange.ended = "client_gone"
             status = 499
+        except BudgetSpent:
+            exchange.ended = "cut"
         except (RelayError, UpstreamUnusable) as error:
             failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
             status = failure.status
             exchange.ended = "upstream_error"
             await refuse(send, failure, asked.provider.style)
         finally:
+            self._settle(exchange, status)
+
+    async def _reserve(self, asked: _Asked, exchange: Exchange, body: Body) -> None:
+        """Reserve for a call what the limits of its user and the organization ask for."""
+        accounts = () if self._limits is None else self._limits.accounts(asked.owner.user_id)
+        if self._limits is not None and accounts:
+            priced = asked.matched.route.spends and any(account.limits.money for account in accounts)
+            if priced:
+                expected = estimate(self._prices, asked.provider, asked.matched, exchange.model, body)
+            else:
+                expected = unpriced(asked.matched, body)
+            reservation = await self._limits.reserve(accounts, expected.ask, exchange.began)
+            exchange.running = Running(reservation, expected, exchange.meter)
+
+    def _settle(self, exchange: Exchange, status: int | None) -> None:
+        """Record what a call used, and end its reservation by it, however it ended."""
+        row: UsageRow | None = None
+        try:
             if status or exchange.status:
-                self._usage.record(exchange.row(status))
+                row = exchange.row(status)
+        finally:
+            if exchange.running is not None:
+                row = exchange.running.settle(row)
+            if row is not None:
+                self._usage.record(row)
 
     async def _body(self, scope: Scope, receive: Receive, asked: _Asked) -> Body:
         headers = dict(scope["headers"])

@@ -1,5 +1,7 @@
 """The gateway's error tree; drawn in the package's docstring."""
 
+SDK_PATIENCE_SECONDS = 60  # for longer, the official SDKs do not wait, but ask again at once
+
 
 class GatewayError(Exception):
     """A request that the gateway answers itself, with ``status`` and ``code``, in the provider's format.
@@ -101,6 +103,32 @@ class KeysUnavailable(GatewayError):
     status = 503
     code = "keys_unavailable"
     retry_after = 2
+
+
+class PriceUnknown(GatewayError):
+    """The model has no price, so that no budget could hold what it costs."""
+
+    status = 403
+    code = "price_unknown"
+    retry = False
+
+
+class LimitReached(GatewayError):
+    """A budget or a limit refuses the call; ``retry_after`` says in how many seconds it may come again."""
+
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: int, code: str) -> None:
+        super().__init__(message)
+        self.retry_after, self.code = retry_after, code
+        self.retry = retry_after <= SDK_PATIENCE_SECONDS
+
+
+class LimitsUnavailable(GatewayError):
+    """What is left of a budget or limit cannot be learnt at the moment."""
+
+    status = 503
+    code = "limits_unavailable"
 
 
 class UpstreamUnusable(GatewayError):

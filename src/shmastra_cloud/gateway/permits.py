@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from shmastra_cloud.gateway.errors import GatewayError
     from shmastra_cloud.gateway.keys import KeyOwner
     from shmastra_cloud.gateway.usage import UsageRow
@@ -22,6 +24,10 @@ class Permit(Protocol):
     async def settle(self, row: UsageRow) -> GatewayError | None:
         """Account for one response, however it ended; an error ends the connection with it."""
 
+    @property
+    def leases(self) -> tuple[UUID, ...]:
+        """The slices of budgets that the next row is paid from."""
+
     def ended(self) -> None:
         """Learn that the connection is over and everything was settled; called once."""
 
@@ -38,6 +44,8 @@ class Gate(Protocol):
 
 
 class _Unlimited:
+    leases: tuple[UUID, ...] = ()
+
     def spent(self, _output_tokens: int) -> None:
         return None
 

@@ -68,6 +68,8 @@ class Account:
         """
         if model in self._permits:
             return
+        if self._payer.owner.models is not None:
+            self._payer.owner.models.check(self._payer.provider, model)
         if len(self._permits) >= MAX_MODELS:
             raise RefusedRequest(f"One connection may use {MAX_MODELS} models.")
         self._permits[model] = await self._gate.admit(self._payer.owner, self._payer.provider, model)
@@ -80,6 +82,7 @@ class Account:
         """Record what was used; an error is to end the connection."""
         row = self._row(used, ended, SWITCHING)
         permit = self._permits.get(used.model or self.model) or self._permits[self.model]
+        row = row._replace(leases=permit.leases)
         self._usage.record(row)
         return await permit.settle(row)
 
