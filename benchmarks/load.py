@@ -157,9 +157,12 @@ async def streams(server: Server, count: int, pace: int) -> AsyncIterator[list[R
     """
     readers: list[Reader] = []
     try:
-        async with asyncio.timeout(_OPEN_SECONDS):
+        end = time.monotonic() + _OPEN_SECONDS
+        async with asyncio.timeout(_OPEN_SECONDS + 10):
             for at in range(count):
-                readers.append(await opened(server, at, f"pace-{pace}-0-{server.name}{at}"))  # noqa: PERF401 -- some may be open when one fails
+                if time.monotonic() > end:
+                    raise TimeoutError(f"{at} of {count} streams had begun after {_OPEN_SECONDS} s")
+                readers.append(await opened(server, at, f"pace-{pace}-0-{server.name}{at}"))
         yield readers
     finally:
         for reader in readers:

@@ -54,7 +54,7 @@ def main() -> None:
         seen = asyncio.run(
             _soaked(here, server, options.minutes * 60, options.clients, options.pause_ms / 1000)
         )
-    memory = _trend(seen.pss, MEMORY_PART, MEMORY_LEAST_MB)
+    memory = _trend(seen.rss, MEMORY_PART, MEMORY_LEAST_MB)
     descriptors = _trend(seen.descriptors, DESCRIPTORS_PART, DESCRIPTORS_LEAST)
     rows = [
         figure("length", options.minutes, "min"),
@@ -64,13 +64,13 @@ def main() -> None:
         figure(
             "usage rows missing or too many", seen.rows - sum(seen.met[kind] for kind in METERED), "", "= 0"
         ),
-        *_trend_rows("memory (PSS)", memory, "MB"),
-        figure("resident memory at the end", seen.rss[-1][1], "MB"),
+        *_trend_rows("resident memory", memory, "MB"),
+        figure("proportional memory (PSS) at the end", seen.pss[-1][1], "MB"),
         *_trend_rows("open descriptors", descriptors, ""),
         figure("descriptors before", before, ""),
         figure("descriptors when all clients have left", seen.idle_descriptors, ""),
     ]
-    series = {"seconds_pss_mb": seen.pss, "seconds_descriptors": seen.descriptors}
+    series = {"seconds_rss_mb": seen.rss, "seconds_pss_mb": seen.pss, "seconds_descriptors": seen.descriptors}
     write("soak", rows, {"flat": memory.flat and descriptors.flat, "samples": series})
     for surprise in seen.surprises[:20]:
         print(surprise, file=sys.stderr)
@@ -123,7 +123,7 @@ async def _sample(server: Server, seen: Seen, seconds: float) -> None:
         seen.descriptors.append((now, server.running.descriptors()))
         if now - said >= 60:
             said = now
-            told = f"{now / 60:.0f} min: {seen.pss[-1][1]:.1f} MB, {seen.descriptors[-1][1]} descriptors"
+            told = f"{now / 60:.0f} min: {seen.rss[-1][1]:.1f} MB, {seen.descriptors[-1][1]} descriptors"
             print(f"{told}, {sum(seen.met.values())} calls", file=sys.stderr, flush=True)
         await asyncio.sleep(SAMPLE_SECONDS)
 

@@ -70,7 +70,8 @@ class Cycle:
         try:
             await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]  # a dictionary is a scope
             if not self.response_complete and not self.disconnected:
-                raise RuntimeError("The application returned without a whole answer.")  # noqa: TRY301 -- handled alike
+                self._protocol.logger.error("The application returned without a whole answer.")
+                await self._fail()
         except BaseException:
             self._protocol.logger.exception("Exception in ASGI application\n")
             await self._fail()

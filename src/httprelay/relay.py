@@ -154,8 +154,11 @@ class _Exchange:
                 self._events = WholeEvents()
             if on_response is not None:
                 headers = on_response(answer.status, headers)
+            start: MutableMapping[str, Any]
             start = {"type": "http.response.start", "status": answer.status, "headers": headers}
-            await self._send({**start, BODY_FOLLOWS: True} if answer.done else start)
+            if answer.done:
+                start[BODY_FOLLOWS] = True
+            await self._send(start)
             ended = await self._body(on_cut)
         finally:
             if observer is not None:

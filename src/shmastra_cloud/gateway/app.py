@@ -226,7 +226,7 @@ class Gateway:
                     return
                 exchange.knows(body)
                 await self._reserve(asked, exchange, body)
-                if self._ownership is not None and gives_ids(body, asked.matched):
+                if self._ownership is not None and gives_ids(body, asked.provider, asked.matched):
                     claim = Claim(self._ownership, asked.provider.name, asked.owner.user_id, send)
                     send = claim.send
                 whole = body.data if body.whole else None

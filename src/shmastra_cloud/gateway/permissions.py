@@ -113,8 +113,9 @@ async def _hold(
     await ownership.hold(provider.name, field, name, owner.user_id)
 
 
-def gives_ids(body: Body, matched: Matched) -> bool:
+def gives_ids(body: Body, provider: Provider, matched: Matched) -> bool:
     """Tell whether the answer may give its user an id that he can use later."""
-    if matched.creates and body.fields.get("store") is not False:
-        return True
-    return any(tool in body.data for tool in _TOOLS_WITH_CONTAINERS)
+    if not matched.creates and provider.style != "anthropic":
+        return False
+    kept = matched.creates and body.fields.get("store") is not False
+    return kept or any(tool in body.data for tool in _TOOLS_WITH_CONTAINERS)

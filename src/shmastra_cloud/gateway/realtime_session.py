@@ -68,6 +68,8 @@ class Account:
         """
         if model in self._permits:
             return
+        if self._payer.owner.models is not None:
+            self._payer.owner.models.check(self._payer.provider, model)
         if len(self._permits) >= MAX_MODELS:
             raise RefusedRequest(f"One connection may use {MAX_MODELS} models.")
         self._permits[model] = await self._gate.admit(self._payer.owner, self._payer.provider, model)

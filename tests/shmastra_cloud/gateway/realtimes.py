@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from httprelay import Timeouts
 from httprelay.websocket_server import SocketHttpProtocol
-from shmastra_cloud.gateway import Gateway, KeyCache, KeyOwner, UsageRow, providers_from_env
+from shmastra_cloud.gateway import Gateway, KeyCache, KeyOwner, ModelRule, UsageRow, providers_from_env
 from shmastra_cloud.identity import key_hash, new_virtual_key
 
 USER = uuid.uuid4()
@@ -33,9 +33,10 @@ class Keys:
     """Knows one key, until it is told to forget it."""
 
     known = True
+    rule: ModelRule | None = None
 
     async def lookup(self, digest: bytes) -> KeyOwner | None:
-        return KeyOwner(USER) if self.known and digest == key_hash(KEY) else None
+        return KeyOwner(USER, self.rule) if self.known and digest == key_hash(KEY) else None
 
 
 class Rows(list[UsageRow]):

@@ -130,9 +130,16 @@ def test_an_answer_is_watched_only_where_it_may_give_an_id() -> None:
     responses, chat = (
         match(OPENAI, b"/v1", "POST", b"/v1/" + path) for path in (b"responses", b"chat/completions")
     )
-    assert gives_ids(Body(b"{}", whole=True), responses)
-    assert not gives_ids(Body(b"{}", whole=True, fields={"store": False}), responses)
-    assert gives_ids(Body(b'{"type": "code_interpreter"}', whole=True, fields={"store": False}), responses)
-    assert not gives_ids(Body(b"{}", whole=True), chat)
+    openai = PROVIDERS["openai"]
+    assert gives_ids(Body(b"{}", whole=True), openai, responses)
+    assert not gives_ids(Body(b"{}", whole=True, fields={"store": False}), openai, responses)
+    assert gives_ids(
+        Body(b'{"type": "code_interpreter"}', whole=True, fields={"store": False}), openai, responses
+    )
+    assert not gives_ids(Body(b"{}", whole=True), openai, chat)
     messages = match(PROVIDERS["anthropic"].routes, b"/v1", "POST", b"/v1/messages")
-    assert gives_ids(Body(b'{"tools": [{"type": "code_execution_20250825"}]}', whole=True), messages)
+    assert gives_ids(
+        Body(b'{"tools": [{"type": "code_execution_20250825"}]}', whole=True),
+        PROVIDERS["anthropic"],
+        messages,
+    )

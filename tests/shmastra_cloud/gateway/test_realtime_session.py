@@ -17,9 +17,9 @@ from tests.doubles.llm_provider import REAL_KEY, TEXT
 from tests.doubles.realtime import Echo, Endless, Realtime, Stops
 from tests.shmastra_cloud.gateway.realtimes import KEY, USER, Make, World, worlds
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from shmastra_cloud.gateway import KeyOwner, UsageRow
+from shmastra_cloud.gateway import KeyOwner, ModelRule, UsageRow
 from shmastra_cloud.gateway.errors import GatewayError, RouteRefused, TooManySockets
 
 EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
@@ -358,3 +358,21 @@ async def test_the_stand_in_says_what_the_sdk_knows() -> None:
         "RealtimeErrorEvent",
         "SessionUpdatedEvent",
     } <= kinds
+
+
+async def test_a_rule_holds_for_a_connection_and_for_its_transcriptions(make: Make) -> None:
+    world = await make()
+    world.keys.rule = ModelRule(("openai/gpt-realtime", "openai/gpt-4o-transcribe"))
+    socket = await world.dial()
+    update: Any = {"type": "session.update", "session": {"audio": {"input": {"transcription": {}}}}}
+    for model, answer in (("whisper-1", "error"), ("gpt-4o-transcribe", "session.updated")):
+        update["session"]["audio"]["input"]["transcription"] = {"model": model}
+        await socket.send(json.dumps(update))
+        said = await until(socket, answer)
+        assert answer != "error" or said["error"]["code"] == "model_not_allowed"
+    assert "whisper-1" not in str(world.provider.said)
+    await socket.close()
+    with pytest.raises(InvalidStatus) as refused:
+        await world.dial("?model=gpt-realtime-2")
+    assert refused.value.response.status_code == 403
+    assert "openai/gpt-realtime-2 is not allowed" in refused.value.response.body.decode()
