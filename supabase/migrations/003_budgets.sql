@@ -125,7 +125,6 @@ begin
   if not there and granted > 0 then
     insert into public.budget_slices (id, owner, day, holder, held_usd, expires_at)
       values (slice, account, on_day, process, granted, clock_timestamp() + make_interval(secs => seconds));
-    there := true;
   end if;
   day_held := day_held + granted;
   month_held := month_held + granted;

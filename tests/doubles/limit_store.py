@@ -109,7 +109,7 @@ class Store:
         books.queries += 1
         before = books.standing(owner, day, self.holder)
         granted = grant(before, need, least)
-        there = slice_id in books.slices or granted > 0
+        there = slice_id in books.slices
         if granted:
             books.slices.setdefault(slice_id, Held(owner, day, self.holder, 0)).units += granted
         if granted < need and before.others:

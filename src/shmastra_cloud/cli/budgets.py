@@ -39,6 +39,7 @@ def budget(  # noqa: PLR0913 -- one option a limit
     requests_per_minute: Annotated[str | None, _option("--requests-per-minute", "Calls in a minute")] = None,
     tokens_per_minute: Annotated[str | None, _option("--tokens-per-minute", "Tokens in a minute")] = None,
     streams: Annotated[str | None, _option("--streams", "Streamed answers at once")] = None,
+    none: Annotated[bool, typer.Option("--none", help="Take away all limits that were set.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show or set what a user, the organization or everyone may use; running processes hear of it at once."""
@@ -53,7 +54,8 @@ def budget(  # noqa: PLR0913 -- one option a limit
         "tokens_per_minute": tokens_per_minute,
         "streams": streams,
     }
-    change = {name: _value(name, text) for name, text in given.items() if text is not None}
+    change: dict[str, Any] = dict.fromkeys(given, "default") if none else {}
+    change |= {name: _value(name, text) for name, text in given.items() if text is not None}
     path = named("budgets", whose[0])
     found = ask("PUT", path, change, direct=True) if change else ask("GET", path, direct=True)
     if as_json:

@@ -155,11 +155,10 @@ def usd(amount: int) -> Decimal:
 
 def shown(amount: int) -> str:
     """Return units as a text for people: two decimal places or, below 1 USD, as many as it takes."""
-    return (
-        f"{amount / UNITS:.2f}"
-        if amount >= UNITS or amount % (UNITS // 100) == 0
-        else f"{amount / UNITS:.4f}"
-    )
+    cent = UNITS // 100
+    if amount >= UNITS or amount % cent == 0:
+        return f"{amount / UNITS:.2f}"
+    return f"{amount / UNITS:.4f}" if amount >= cent else f"{amount / UNITS:.8f}".rstrip("0")
 
 
 def decimal(amount: int) -> bytes:

@@ -15,7 +15,7 @@ Kind = Literal["requests", "tokens"]
 
 
 class MoneyLease(NamedTuple):
-    """Units added to a slice, whether it is there (now), and how its budget stands with them."""
+    """Units added to a slice, whether it was there before, and how its budget stands with them."""
 
     granted: int
     there: bool

@@ -163,7 +163,10 @@ class Money:
         slice_.used_at = now
         if now < slice_.until and (slice_.free >= start or self._is_refused(slice_, start, least, now)):
             return
+        before = slice_.free
         lease = await self._lease(slice_, start, least)
+        if slice_.free < least and before > 0 and not lease.there:  # what was thought to be free is gone
+            lease = await self._lease(slice_, start, least)
         if slice_.free < least and lease.standing.others > 0:
             await asyncio.sleep(RECALL_SECONDS)  # they were told to give back what they do not use
             lease = await self._lease(slice_, start, least)

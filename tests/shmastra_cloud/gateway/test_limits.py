@@ -22,6 +22,8 @@ from hypothesis.stateful import (
 from tests.doubles.limit_store import Books, Store
 
 from shmastra_cloud.gateway import (
+    EVERYONE,
+    NO_LIMIT,
     ORGANIZATION,
     Ask,
     LimitReached,
@@ -29,9 +31,11 @@ from shmastra_cloud.gateway import (
     LimitsUnavailable,
     Reservation,
     UsageRow,
+    limits,
     slices,
     usd,
 )
+from shmastra_cloud.gateway.budget import day_of
 from shmastra_cloud.gateway.limits import Limiter
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
@@ -255,3 +259,107 @@ class Ledgers(RuleBasedStateMachine):
 
 TestLedgers = Ledgers.TestCase
 TestLedgers.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+async def ledger(**values: Any) -> tuple[Books, Clock, Process]:
+    books, clock = Books(limits={ANN: Limits(**values)}), Clock()
+    process = Process(books, clock)
+    await process.limiter.load()
+    return books, clock, process
+
+
+async def test_who_has_no_limit_costs_nothing() -> None:
+    books, _, process = await ledger()
+    assert process.limiter.accounts(BOB) == ()
+    books.limits[EVERYONE] = Limits(usd_per_day=NO_LIMIT)
+    await process.limiter.load()
+    assert process.limiter.accounts(BOB) == ()
+    books.limits[EVERYONE] = Limits(usd_per_day=5)
+    assert process.limiter.accounts(BOB) == ()
+    process.limiter.changed()
+    await process.limiter.tick()
+    [account] = process.limiter.accounts(BOB)
+    assert account.limits == Limits(usd_per_day=5)
+    books.limits[BOB] = Limits(usd_per_day=NO_LIMIT)
+    await process.limiter.load()
+    assert process.limiter.accounts(BOB) == ()
+
+
+async def test_what_is_settled_and_written_goes_back_in_the_end() -> None:
+    books, clock, process = await ledger(usd_per_month=1000)
+    limiter = process.limiter
+    for _ in range(3):
+        both = [await limiter.reserve(limiter.accounts(ANN), Ask(10, 10)) for _ in range(2)]
+        for reservation in both:
+            reservation.settle(4)
+            rows = [row(ANN, 4, clock.now(), reservation.leases)]
+            books.write(rows)
+            limiter.written(rows)
+    clock.passed += 11
+    await limiter.tick()
+    assert books.slices == {}
+    assert limiter._slices == {}
+    clock.passed += 61
+    await limiter.tick()
+    clock.passed += 61
+    await limiter.tick()
+    assert limiter._accounts == {}
+
+
+async def test_a_lowered_budget_gets_back_what_is_free_at_once() -> None:
+    books, _, process = await ledger(usd_per_month=1_000_000)
+    await process.limiter.reserve(process.limiter.accounts(ANN), Ask(10, 10))
+    assert books.held(ANN) == 10_000
+    books.limits[ANN] = Limits(usd_per_month=500)
+    process.limiter.heard()["budget"](str(ANN))
+    await process.limiter.tick()
+    assert books.held(ANN) == 10
+    with pytest.raises(LimitReached):
+        await process.limiter.reserve(process.limiter.accounts(ANN), Ask(600, 600))
+
+
+async def test_a_recall_gives_back_what_is_free() -> None:
+    books, _, process = await ledger(usd_per_month=1_000_000)
+    await process.limiter.reserve(process.limiter.accounts(ANN), Ask(10, 10))
+    process.limiter.heard()["budget_recall"](str(BOB))
+    process.limiter.heard()["budget_recall"](str(ANN))
+    await process.limiter.tick()
+    assert books.held(ANN) == 10
+
+
+async def test_a_refused_call_leaves_nothing_reserved() -> None:
+    books, _, process = await ledger(usd_per_month=1000, requests_per_minute=100, streams=5)
+    books.limits[ORGANIZATION] = Limits(usd_per_month=10)
+    await process.limiter.load()
+    both = process.limiter.accounts(ANN)
+    before = [account.requests.free for account in both]
+    with pytest.raises(LimitReached, match="The organization's budget"):
+        await process.limiter.reserve(both, Ask(500, 500, tokens=5, streams=True))
+    assert both[0].streams.used == 0
+    assert both[0].requests.free == before[0] + 6
+    assert both[0].money.slices[day_of(NOON)].free == books.held(ANN) == 500
+    assert books.held(ORGANIZATION) == 0
+
+
+async def test_it_is_kept_in_order_until_it_is_cancelled(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TICK_SECONDS", 0.01)
+    books, _, process = await ledger(usd_per_month=1_000_000)
+    await process.limiter.reserve(process.limiter.accounts(ANN), Ask(10, 10))
+    books.away = True
+    running = asyncio.create_task(process.limiter.run())
+    process.limiter.changed()
+    async with asyncio.timeout(5):
+        while "cannot be kept" not in caplog.text:
+            await asyncio.sleep(0.01)
+        books.away = False
+        books.limits[ANN] = Limits(usd_per_month=20)
+        process.limiter.changed()
+        while books.held(ANN) > 10:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    books.away = True
+    await process.limiter.aclose()
+    assert "could not be given back" in caplog.text
