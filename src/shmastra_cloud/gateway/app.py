@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -234,15 +235,17 @@ class Gateway:
             await self._send_on(scope, receive, send, asked, exchange, whole)
             if claim is not None:
                 await claim.let_go()
-        except ClientGone:
+        except (ClientGone, asyncio.CancelledError) as error:
             exchange.ended = "client_gone"
-            status = 499
+            status = 499 if exchange.sent else None
+            if isinstance(error, asyncio.CancelledError):
+                raise
         except BudgetSpent:
             exchange.ended = "cut"
         except (RelayError, UpstreamUnusable) as error:
             failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
             status = failure.status
-            exchange.ended = "upstream_error"
+            exchange.ended, exchange.late = "upstream_error", isinstance(error, UpstreamTimeout)
             await refuse(send, failure, asked.provider.style)
         finally:
             self._settle(exchange, status)
@@ -323,6 +326,7 @@ class Gateway:
                 timeouts=asked.provider.timeouts or self._timeouts,
             )
 
+        exchange.sent = True
         repeatable = body is not None or is_bodiless(scope["headers"])
         await Attempts(asked.provider, exchange, asked.matched.route, repeatable=repeatable).run(ask)
 

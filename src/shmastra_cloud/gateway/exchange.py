@@ -64,6 +64,8 @@ class Exchange:
         self._searches: Searches | None = None
         self.running: Running | None = None
         self.began = time.time()
+        self.sent = False
+        self.late = False  # no answer has begun in time, but the provider may charge for one
         self.meter = Meter(fields_of(provider.style, responses=route.responses))
         self.status = 0
         self.model: str | None = None
@@ -175,7 +177,7 @@ class Exchange:
 
     def _used(self, now: float) -> tuple[Tokens, Cost]:
         """Return what the call used and cost: nothing, where the provider refused it or had no part in it."""
-        if not self._route.spends or self.status >= 400 or (self.status == 0 and self.ended != "client_gone"):
+        if not self._route.spends or self.status >= 400 or self._is_free():
             return Tokens(), Cost(FREE)
         seen = Seen(
             complete=self.ended == "complete",
@@ -185,6 +187,9 @@ class Exchange:
         )
         tokens = used(self.meter, self._route, self._asked, self._request, seen)
         return tokens, self._prices.cost(self._provider.name, self.model, tokens)
+
+    def _is_free(self) -> bool:
+        return self.status == 0 and self.ended != "client_gone" and not self.late
 
     def _unseen(self, now: float) -> int:
         """Estimate what a call that broke off has made without its stream showing it, by the time it took."""

@@ -68,6 +68,7 @@ class Money:
         self._asking = asyncio.Lock()
         self._ask_again = -math.inf
         self._standing = Standing()
+        self._tightest: tuple[Period, int] | None = None
         self._refused: tuple[int, float] = (0, -math.inf)
         self.hurried = False
         self._chunk = SLICE
@@ -86,8 +87,8 @@ class Money:
 
     def remaining(self, slice_: Slice) -> tuple[Period, int] | None:
         """Return the budget of which the least is left, and what is unreserved of it, as last heard."""
-        found = self._standing.tightest
-        return None if found is None else (found[0], max(0, found[1].room + slice_.free))
+        found = self._tightest
+        return None if found is None else (found[0], max(0, found[1] + slice_.free))
 
     def quick(self, day: int, amount: int, now: float) -> Slice | None:
         """Take units for a call out of what is free, if that is plenty; ``now`` is the clock's."""
@@ -202,7 +203,7 @@ class Money:
             return None
         slice_.free = (slice_.free if lease.there else min(0, slice_.free)) + lease.granted
         slice_.until = asked + LEASE_SECONDS
-        self._standing = lease.standing
+        self._stands(lease.standing)
         return lease
 
     def kept(self, there: Collection[UUID], asked: float) -> None:
@@ -242,4 +243,8 @@ class Money:
         self.hurried = False
 
     def _ease(self, amount: int) -> None:
-        self._standing = self._standing.eased(amount)
+        self._stands(self._standing.eased(amount))
+
+    def _stands(self, standing: Standing) -> None:
+        self._standing, found = standing, standing.tightest
+        self._tightest = None if found is None else (found[0], found[1].room)

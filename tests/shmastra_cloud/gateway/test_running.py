@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 from google import genai
-from tests.doubles.llm_provider import TEXT, Endless, Leads, Provider
+from tests.doubles.llm_provider import TEXT, Endless, Leads, Provider, Silent
 from tests.shmastra_cloud.gateway.test_app import KEY, USER, Make, World, make
 
 from shmastra_cloud.gateway import ORGANIZATION, UNITS, Limits
@@ -233,3 +233,15 @@ def test_what_has_no_price_after_all_costs_what_was_reserved() -> None:
     assert running.fits
     assert running.settle(None) is None
     reservation.settle(5)
+
+
+async def test_who_answers_too_late_may_charge_for_it(make: Make) -> None:
+    world = await make(Silent(), limits={USER: Limits(usd_per_month=UNITS)})
+    body = {"model": GPT, "messages": HI, "max_tokens": 100}
+    url = f"{world.url}/openai/v1/chat/completions"
+    answer = await world.http.post(url, json=body, headers={"x-api-key": KEY})
+    assert answer.status_code == 504
+    row = await world.row()
+    assert (row.status, row.ended, row.estimated) == (504, "upstream_error", True)
+    assert 0 < row.units < UNITS // 100
+    assert row.leases != ()
