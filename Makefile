@@ -1,5 +1,5 @@
 # `make up` starts the cloud from a fresh clone, `make test` checks it, `make bench` measures it; each installs what it needs.
-.PHONY: up test bench soak chaos
+.PHONY: up test bench soak fuzz chaos
 
 up:
 	@scripts/bootstrap up $(ARGS)
@@ -9,6 +9,10 @@ test:
 
 bench:
 	@scripts/bootstrap bench $(ARGS)
+
+# The longer search for messages that we read otherwise than h11, anew each time.
+fuzz:
+	@SHMASTRA_FUZZ=long scripts/bootstrap test tests/httprelay -k fuzz --timeout=3000 $(ARGS)
 
 # Half an hour of mixed traffic through the gateway: memory and descriptors must stay as they are.
 soak:

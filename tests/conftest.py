@@ -48,7 +48,9 @@ async def _answers(address: str, server: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Start a Postgres of our own; gives the address of its `postgres` database."""
-    folder = Path(tempfile.mkdtemp(prefix="shmastra-pg-", dir="/tmp"))
+    outer = Path(tempfile.mkdtemp(prefix="shmastra-pg-", dir="/tmp"))
+    folder = outer / "pg"  # the programs look for their libraries beside it, and other runs have their own
+    folder.mkdir()
     who = _as_nobody()
     binaries = folder / "lib"
     shutil.copytree(POSTGRES / "pginstall18", binaries, symlinks=True)
@@ -57,6 +59,7 @@ def postgres() -> Iterator[str]:
     data = folder / "data"
     data.mkdir()
     folder.chmod(0o755)
+    outer.chmod(0o755)
     if who:
         shutil.chown(data, "nobody")
     subprocess.run(
@@ -83,7 +86,7 @@ def postgres() -> Iterator[str]:
         server.terminate()
         server.wait(20)
         log.close()
-        shutil.rmtree(folder)
+        shutil.rmtree(outer)
 
 
 @pytest.fixture

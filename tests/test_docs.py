@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "reference"
 EVERYWHERE = {"--data", "--profile", "--help", "-h"}
 VARIABLE = re.compile(
-    r"(?:SHMASTRA|E2B|SANDBOXD|DATABASE|OPENAI|ANTHROPIC|GOOGLE|GEMINI|COMPOSIO)_[A-Z0-9_]*[A-Z0-9]"
+    r"(?:SHMASTRA|E2B|SANDBOXD|DATABASE|OPENAI|ANTHROPIC|GOOGLE|GEMINI|COMPOSIO|GROQ|MISTRAL|DEEPSEEK|XAI|OPENROUTER"
+    r"|TOGETHER|FIREWORKS|CEREBRAS|AZURE|VLLM|OLLAMA|OTEL)_[A-Z0-9_]*[A-Z0-9]"
 )
 FOR_TESTS = {"SHMASTRA_PROC"}  # another machine's /proc, in the tests of scripts/preflight
 
@@ -95,7 +96,7 @@ def test_what_a_sandbox_is_given_is_explained() -> None:
 
 def routes() -> set[str]:
     """Return every route that a decorator makes, as ``GET /path``, and those that `app.py` adds."""
-    found = {"GET /health", "GET /ready", f"ANY {GATEWAY}*", f"ANY {MASTRA}*"}
+    found = {"GET /health", "GET /ready", "GET /metrics", f"ANY {GATEWAY}*", f"ANY {MASTRA}*"}
     for file in (ROOT / "src/shmastra_cloud").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             for made in getattr(node, "decorator_list", []):

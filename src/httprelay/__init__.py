@@ -7,15 +7,19 @@ RelayError
 ├── ClientGone              who asked went away before the response began
 ├── UpstreamClosed          the connection ended before the response began
 ├── UpstreamTimeout         connected, but no response in time
-└── UpstreamProtocolError   the response is not HTTP that may be passed on
+├── UpstreamProtocolError   the response is not HTTP that may be passed on
+└── HandshakeRefused        a WebSocket was asked for, and something else was answered
 
 All are raised before the response has begun. Once it has, a failure cuts the connection to the client,
 or ends a stream of events with one that the caller gives.
+
+WebSockets are in ``websocket_server`` and ``websocket_client``, which load a library that others do without.
 """
 
 from httprelay.errors import (
     ClientGone,
     ConnectFailed,
+    HandshakeRefused,
     RelayError,
     TooManyConnections,
     UnsafeRequest,
@@ -23,9 +27,10 @@ from httprelay.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
+from httprelay.headers import without_hops
 from httprelay.paths import safe_path
 from httprelay.pool import Pool, Target
-from httprelay.relay import Ended, Observer, Timeouts, relay, without_hops
+from httprelay.relay import Ended, Observer, Timeouts, relay
 from httprelay.server import BoundedHttpProtocol, Bounds
 
 __all__ = [
@@ -34,6 +39,7 @@ __all__ = [
     "ClientGone",
     "ConnectFailed",
     "Ended",
+    "HandshakeRefused",
     "Observer",
     "Pool",
     "RelayError",

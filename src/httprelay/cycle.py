@@ -1,104 +1,179 @@
-"""One request and its answer on a server's connection: uvicorn's, made to write less often."""
+"""One request and its answer on a server's connection, as an ASGI application sees them."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from httprelay.answer import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import MutableMapping
 
-    from uvicorn._types import ASGISendEvent
+    from uvicorn._types import ASGI3Application
 
-_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
+    from httprelay.server import BoundedHttpProtocol
+
+BODY_FOLLOWS = "httprelay.body_follows"
 
 
-class Cycle(RequestResponseCycle):
+class Cycle:
     """Sends an answer's head with the first piece of its body, at the latest in the loop's next turn.
 
-    An answer without a length to an HTTP/1.0 request ends with its connection.
+    A ``http.response.start`` that says ``httprelay.body_follows`` promises that piece without a pause.
     """
 
-    _head = b""
-    _until_close = False
+    __slots__ = (
+        "_answer",
+        "_event",
+        "_expects",
+        "_flow",
+        "_head",
+        "_news",
+        "_pieces",
+        "_protocol",
+        "_transport",
+        "disconnected",
+        "held",
+        "more_body",
+        "response_complete",
+        "response_started",
+        "scope",
+        "task",
+    )
 
-    async def send(self, message: ASGISendEvent) -> None:
+    def __init__(
+        self, protocol: BoundedHttpProtocol, scope: dict[str, Any], *, keep_alive: bool, expects: bool
+    ) -> None:
+        self._protocol, self.scope, self._expects = protocol, scope, expects
+        self._transport, self._flow = protocol.transport, protocol.flow
+        self._answer = Answer(scope["method"], scope["http_version"], keep_alive=keep_alive)
+        self._head = b""
+        self._pieces: list[bytes] = []
+        self._event: asyncio.Event | None = None
+        self._news = self.disconnected = self.response_started = self.response_complete = False
+        self.held = 0
+        self.more_body = True
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may go on after this answer."""
+        return self._answer.keep_alive
+
+    @keep_alive.setter
+    def keep_alive(self, value: bool) -> None:
+        self._answer.keep_alive = value
+
+    async def run(self, app: ASGI3Application) -> None:
+        """Have an application answer; where it does not, answer 500 or cut the connection."""
+        try:
+            await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]  # a dictionary is a scope
+            if not self.response_complete and not self.disconnected:
+                self._protocol.logger.error("The application returned without a whole answer.")
+                await self._fail()
+        except BaseException:
+            self._protocol.logger.exception("Exception in ASGI application\n")
+            await self._fail()
+        finally:
+            self._protocol.tasks.discard(self.task)
+
+    async def _fail(self) -> None:
+        if self.response_started:
+            self._transport.close()
+            return
+        text = b"Internal Server Error"
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
+        headers.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": text})
+
+    # What the parser brings.
+    def feed(self, data: bytes) -> None:
+        """Take a piece of the request's body."""
+        self._pieces.append(data)
+        self.held += len(data)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits for the request look again."""
+        self._news = True
+        if self._event is not None:
+            self._event.set()
+
+    # What the application calls.
+    async def receive(self) -> MutableMapping[str, Any]:
+        """Return the next piece of the request's body, or that the client is gone or answered."""
+        if self._expects and not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._expects = False
+        if not self.disconnected and not self.response_complete:
+            self._flow.resume_reading()
+            while not self._news:
+                await self._wait()
+            self._news = False
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.held = 0
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def _wait(self) -> None:
+        if self._event is None:
+            self._event = asyncio.Event()
+        self._event.clear()
+        await self._event.wait()
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
         """Take the application's next message.
 
         Raises:
-            RuntimeError: it is not the next one, or holds what may not be sent.
+            RuntimeError: it is not the next one.
+            ValueError: it holds what may not be sent.
 
         """
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
         if self.disconnected:
             return
+        kind = message["type"]
         if self.response_complete:
-            raise RuntimeError(f"{message['type']} came after the answer's end.")
-        if message["type"] == "http.response.body" and self.response_started:
+            raise RuntimeError(f"{kind} came after the answer's end.")
+        if kind == "http.response.body" and self.response_started:
             self._go_on(message.get("body", b""), more=message.get("more_body", False))
-        elif message["type"] == "http.response.start" and not self.response_started:
-            self._begin(message["status"], [*self.default_headers, *message.get("headers", ())])
+        elif kind == "http.response.start" and not self.response_started:
+            self._begin(message)
         else:
-            raise RuntimeError(f"{message['type']} is not what comes next.")
+            raise RuntimeError(f"{kind} is not what comes next.")
 
-    def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        lines = b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in headers])
-        # One look at all lines: each begins with a name, and there are as many as there were headers.
-        if not _LINES.fullmatch(lines) or lines.count(b"\n") != len(headers):
-            raise RuntimeError("A header of the answer holds characters that may not be sent.")
+    def _begin(self, message: MutableMapping[str, Any]) -> None:
+        headers = message.get("headers", ())
+        defaults = self._protocol.server_state.default_headers
+        self._head = self._answer.head(message["status"], [*defaults, *headers] if defaults else headers)
         self.response_started = True
-        self.waiting_for_100_continue = False
-        self._frame(status, headers)
-        if not self.keep_alive and b"\r\nconnection: " not in lines:
-            lines += b"connection: close\r\n"
-        if self.chunked_encoding:
-            lines += b"transfer-encoding: chunked\r\n"
-        self._head = STATUS_LINE[status] + lines + b"\r\n"
-        asyncio.get_running_loop().call_soon(self._flush)
-
-    def _frame(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.chunked_encoding = self.scope["method"] != "HEAD" and status not in {204, 304}
-        for name, value in headers:
-            lower = name.lower()
-            if lower == b"content-length":
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            elif lower == b"transfer-encoding":
-                raise RuntimeError("An application does not choose the answer's framing.")
-            elif lower == b"connection" and b"close" in value.lower():
-                self.keep_alive = False
-        if self.chunked_encoding and self.scope["http_version"] != "1.1":
-            self.chunked_encoding, self._until_close, self.keep_alive = False, True, False
+        self._expects = False
+        if not message.get(BODY_FOLLOWS):
+            self._protocol.loop.call_soon(self._flush)
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
-        if self.scope["method"] == "HEAD":
-            body, self.expected_content_length = b"", 0
-        elif self.chunked_encoding:
-            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            body = body if more else body + b"0\r\n\r\n"
-        elif not self._until_close:
-            self.expected_content_length -= len(body)
-            if self.expected_content_length < 0:
-                raise RuntimeError("The answer is longer than its Content-Length.")
-        head, self._head = self._head, b""
-        self.transport.write(head + body if head else body)
+        data = self._answer.piece(body, more=more)
+        if self._head:
+            data, self._head = self._head + data, b""
+        if data:
+            self._transport.write(data)
         if not more:
             self._complete()
 
     def _complete(self) -> None:
-        if self.expected_content_length:
-            raise RuntimeError("The answer is shorter than its Content-Length.")
         self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
+        self.wake()
+        if not self._answer.keep_alive:
+            self._transport.close()
+        self._protocol.on_response_complete()
 
     def _flush(self) -> None:
-        head, self._head = self._head, b""
-        if head:
-            self.transport.write(head)
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)

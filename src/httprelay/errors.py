@@ -36,3 +36,11 @@ class UpstreamTimeout(RelayError):
 
 class UpstreamProtocolError(RelayError):
     """The upstream's answer is not HTTP that may be passed on."""
+
+
+class HandshakeRefused(RelayError):
+    """The upstream answered the handshake of a WebSocket otherwise: ``status``, ``headers``, ``body``."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        super().__init__(f"the upstream answered the handshake with {status}")
+        self.status, self.headers, self.body = status, headers, body

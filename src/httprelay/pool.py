@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from httprelay.connection import Connection
@@ -31,7 +32,7 @@ class Target:
     unix_socket: str | None = None
     dial: Callable[[], Awaitable[socket.socket]] | None = None
 
-    @property
+    @cached_property
     def authority(self) -> bytes:
         """What the Host header says by default."""
         default = 443 if self.tls else 80
@@ -50,48 +51,69 @@ class _Place:
 
 
 class Pool:
-    """Connections by target; a node server closes idle ones after 5 s, so ours are dropped before that."""
+    """Connections by target; a node server closes idle ones after 5 s, so ours are dropped before that.
 
-    def __init__(self, *, limit: int = 4096, keep: int = 64, idle_seconds: float = 4.0) -> None:
-        self._limit, self._keep, self._idle_seconds = limit, keep, idle_seconds
+    Of each target at most ``limit`` are in use at once, and at most ``keep`` idle. ``tls`` says whose
+    certificates are trusted; the system's by default, or those in the file that ``SSL_CERT_FILE`` names.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int = 4096,
+        keep: int = 64,
+        idle_seconds: float = 4.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._limit, self._keep, self._idle_seconds, self._tls = limit, keep, idle_seconds, tls
         self._places: dict[Target, _Place] = {}
-        self._tls: ssl.SSLContext | None = None
         self._closed = False
         self._next_expiry = 0.0
 
-    async def acquire(
-        self, target: Target, seconds: float, *, fresh: bool = False
-    ) -> tuple[Connection, bool]:
+    async def acquire(self, target: Target, seconds: float) -> tuple[Connection, bool]:
         """Return a connection, and whether it carried a request before.
 
         Raises:
             ConnectFailed: there is none to be had in time.
 
         """
+        connection = self.take(target)
+        if connection is not None:
+            return connection, True
+        return await self.connect(target, seconds), False
+
+    def take(self, target: Target) -> Connection | None:
+        """Return the connection that was used last, if one is open and idle."""
         now = asyncio.get_running_loop().time()
         if now >= self._next_expiry:
             self._expire(now)
         place = self._places.get(target)
-        if place is None:
-            place = self._places[target] = _Place()
-        while place.idle and not fresh:
+        while place is not None and place.idle:
             connection = place.idle.pop()
             if connection.idle_since < now - self._idle_seconds:
                 connection.abort()
             elif not connection.closed:
                 place.in_use += 1
-                return connection, True
+                return connection
+        return None
+
+    async def connect(self, target: Target, seconds: float) -> Connection:
+        """Return a new connection.
+
+        Raises:
+            ConnectFailed: there is none to be had in time.
+
+        """
+        place = self._places.setdefault(target, _Place())
         if place.in_use >= self._limit:
             raise TooManyConnections(f"{self._limit} connections to {target.host} are in use")
         place.in_use += 1
         try:
             async with asyncio.timeout(seconds):
-                return await self._connect(target), False
+                return await self._connect(target)
         except OSError as error:  # TimeoutError and SSLError are among them
             place.in_use -= 1
-            raise ConnectFailed(
-                f"cannot connect to {target.unix_socket or target.host}: {error!r}"
-            ) from error
+            raise ConnectFailed(_why(target, error)) from error
         except BaseException:
             place.in_use -= 1
             raise
@@ -105,6 +127,14 @@ class Pool:
         place.idle.append(connection)
         if len(place.idle) > self._keep:
             place.idle.popleft().abort()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many connections are in use, and idle."""
+        places = self._places.values()
+        return {
+            "in_use": sum(place.in_use for place in places),
+            "idle": sum(len(place.idle) for place in places),
+        }
 
     async def aclose(self) -> None:
         """Close what is idle; connections in use close when they are given back."""
@@ -137,3 +167,9 @@ class Pool:
                 place.idle.popleft().abort()
             if not place.idle and not place.in_use:
                 del self._places[target]
+
+
+def _why(target: Target, error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {target.host}:{target.port} is not trusted: {error.verify_message}"
+    return f"cannot connect to {target.unix_socket or target.host}: {error!r}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
 from dataclasses import dataclass
-from functools import partial
+from types import coroutine
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from httprelay.errors import ClientGone, RelayError, UnsafeRequest, UpstreamClosed
+from httprelay.cycle import BODY_FOLLOWS
+from httprelay.errors import ClientGone, RelayError, UpstreamClosed
 from httprelay.events import WholeEvents
+from httprelay.headers import Headers, end_to_end, is_events
+from httprelay.request import body_framing, request_head
 
 if TYPE_CHECKING:
     from httprelay.connection import Connection
@@ -20,18 +22,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Ended = Literal["complete", "client_gone", "upstream_error"]
-Headers = list[tuple[bytes, bytes]]
 OnResponse = Callable[[int, Headers], Headers]
 OnCut = Callable[[RelayError], bytes | None]
-
-HOP_BY_HOP = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
-    b"transfer-encoding upgrade http2-settings expect".split()
-)
-_FRAMING = frozenset((b"content-length", b"host"))
-_LENGTH = frozenset((b"content-length",))
-_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
-_TARGET = re.compile(rb"/[\x21-\x7e]*")
 
 
 @dataclass(frozen=True)
@@ -80,8 +72,11 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
 
     """
     exchange = _Exchange(scope, receive, send, body, timeouts)
-    head = exchange.request_head(path, headers, target)
-    connection, reused = await pool.acquire(target, timeouts.connect)
+    head = request_head(scope["method"], path, headers, target.authority, exchange.framing)
+    connection = pool.take(target)
+    reused = connection is not None
+    if connection is None:
+        connection = await pool.connect(target, timeouts.connect)
     reusable = False
     try:
         try:
@@ -90,18 +85,20 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
             if not (reused and exchange.repeatable):
                 raise
             pool.give_back(target, connection, reusable=False)
-            connection, _ = await pool.acquire(target, timeouts.connect, fresh=True)
+            connection = None
+            connection = await pool.connect(target, timeouts.connect)
             await exchange.ask(connection, head)
-        ended = await exchange.answer(connection, on_response, on_cut, observer)
+        ended = await exchange.answer(on_response, on_cut, observer)
         reusable = ended == "complete" and exchange.sent_all
     except RelayError as error:
-        error.consumed = exchange.has_body
+        error.consumed = exchange.framing.has_body
         raise
     else:
         return ended
     finally:
         exchange.stop()
-        pool.give_back(target, connection, reusable=reusable)
+        if connection is not None:
+            pool.give_back(target, connection, reusable=reusable)
 
 
 class _Exchange:
@@ -113,123 +110,124 @@ class _Exchange:
         self._scope, self._receive, self._send, self._timeouts = scope, receive, send, timeouts
         self._on_leave: Callable[[Callable[[], None] | None], None] | None = scope.get("httprelay.on_leave")
         self._body_read = body
-        self._length: bytes | None = None
-        self._chunked = False
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                self._length = value
-            elif name == b"transfer-encoding":
-                self._chunked = True
-        if body is not None:
-            self._length, self._chunked = b"%d" % len(body), False
-        self.has_body = self._chunked or self._length not in (None, b"0")
+        self._connection: Connection
+        self._pump: asyncio.Task[None] | None = None
+        self._observer: Observer | None = None
+        self._events: WholeEvents | None = None
+        self._unsent: Awaitable[None] | None = None
+        self.framing = body_framing(scope["headers"], body)
         self.sent_all = False
         self.client_gone = False
-        self._pump: asyncio.Task[None] | None = None
 
     @property
     def repeatable(self) -> bool:
         """Whether asking twice does no more than asking once."""
         return (
-            not self.has_body and self._scope["method"] in ("GET", "HEAD", "OPTIONS") and not self.client_gone
+            not self.framing.has_body
+            and self._scope["method"] in ("GET", "HEAD", "OPTIONS")
+            and not self.client_gone
         )
-
-    def request_head(self, path: bytes, headers: Iterable[tuple[bytes, bytes]], target: Target) -> bytes:
-        """Write the request's head."""
-        pairs = [(name.lower(), value) for name, value in headers]
-        dropped = HOP_BY_HOP | _FRAMING | named_by_connection(pairs)
-        host = next((value for name, value in pairs if name == b"host"), target.authority)
-        kept = [(b"host", host), *(pair for pair in pairs if pair[0] not in dropped)]
-        if self._chunked:
-            kept.append((b"transfer-encoding", b"chunked"))
-        elif self._length is not None:
-            kept.append((b"content-length", self._length))
-        if not _TARGET.fullmatch(path):
-            raise UnsafeRequest("the path holds characters that may not be sent")
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in kept])
-        # One look at all lines: each begins with a name, and there are as many as there were headers.
-        if not _LINES.fullmatch(lines) or lines.count(b"\n") != len(kept):
-            raise UnsafeRequest("a header holds characters that may not be sent")
-        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._scope["method"].encode(), path, lines)
 
     async def ask(self, connection: Connection, head: bytes) -> None:
         """Send the request and wait for the head of the response."""
-        self.stop()
+        self._connection = connection
         connection.begin(is_head=self._scope["method"] == "HEAD")
-        connection.write(head + (self._body_read or b""))
-        self.sent_all = self._body_read is not None or not self.has_body
+        connection.write(head + self._body_read if self._body_read else head)
+        self.sent_all = self._body_read is not None or not self.framing.has_body
         if self.sent_all and self._on_leave is not None:
-            self._on_leave(partial(self._left, connection))
+            self._on_leave(self._left)
         else:
+            self.stop()
             self._pump = asyncio.ensure_future(self._send_body(connection))
+            self._pump.add_done_callback(self._sent)
         await connection.read_head(self._timeouts.first_byte)
 
     async def answer(
-        self,
-        connection: Connection,
-        on_response: OnResponse | None,
-        on_cut: OnCut | None,
-        observer: Observer | None,
+        self, on_response: OnResponse | None, on_cut: OnCut | None, observer: Observer | None
     ) -> Ended:
         """Stream the response to the client."""
         ended: Ended = "client_gone"
-        events: WholeEvents | None = None
+        answer, self._observer = self._connection.answer, observer
         try:
-            headers = _end_to_end(connection)
-            if on_cut is not None and _is_events(headers):
-                events, last = WholeEvents(), on_cut
+            headers = end_to_end(answer.status, answer.headers)
+            if on_cut is not None and is_events(headers):
+                self._events = WholeEvents()
             if on_response is not None:
-                headers = on_response(connection.status, headers)
-            await self._send({"type": "http.response.start", "status": connection.status, "headers": headers})
-            if events is None:
-                ended = await self._body(connection, observer)
-            else:
-                ended = await self._events(connection, observer, events, last)
+                headers = on_response(answer.status, headers)
+            start: MutableMapping[str, Any]
+            start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+            if answer.done:
+                start[BODY_FOLLOWS] = True
+            await self._send(start)
+            ended = await self._body(on_cut)
         finally:
             if observer is not None:
                 observer.end(ended)
         return ended
 
-    async def _body(self, connection: Connection, observer: Observer | None) -> Ended:
-        more = True
+    async def _body(self, on_cut: OnCut | None) -> Ended:
+        connection, answer, more = self._connection, self._connection.answer, True
         while more:
-            try:
-                data = await connection.read(self._timeouts.idle)
-            except RelayError:
-                # Returning without an end makes the server cut the connection: the client sees that it broke.
-                return "client_gone" if self.client_gone else "upstream_error"
-            if observer is not None and data:
-                observer.chunk(data)
-            more = not connection.done
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            if not answer.buffered and not answer.done:
+                try:
+                    await connection.wait(self._timeouts.idle, self._pass_on)
+                except RelayError as error:
+                    return await self._break(error, on_cut)
+                if self._unsent is not None:
+                    unsent, self._unsent = self._unsent, None
+                    await unsent
+            more = not answer.done
+            if answer.buffered or not more:
+                message = self._next()
+                if message is not None:
+                    await self._send(message)
             if self.client_gone:
                 return "client_gone" if more else "complete"
         return "complete"
 
-    async def _events(
-        self, connection: Connection, observer: Observer | None, events: WholeEvents, on_cut: OnCut
-    ) -> Ended:
-        """Stream events whole, so that a break can be told to whoever reads them."""
-        more = True
-        while more:
-            try:
-                data = await connection.read(self._timeouts.idle)
-            except RelayError as error:
-                if self.client_gone:
-                    return "client_gone"
-                last = on_cut(error)
-                if last is not None:
-                    await self._send({"type": "http.response.body", "body": events.cut(last)})
-                return "upstream_error"
-            if observer is not None and data:
-                observer.chunk(data)
-            more = not connection.done
+    async def _break(self, error: RelayError, on_cut: OnCut | None) -> Ended:
+        """End a response that will not be whole.
+
+        Returning without an end makes the server cut the connection: the client sees that it broke.
+        """
+        if self.client_gone:
+            return "client_gone"
+        last = on_cut(error) if on_cut is not None and self._events is not None else None
+        if last is not None and self._events is not None:
+            await self._send({"type": "http.response.body", "body": self._events.cut(last)})
+        return "upstream_error"
+
+    def _next(self) -> MutableMapping[str, Any] | None:
+        """Take what has arrived; events go on whole, so that a break can be told to whoever reads them."""
+        data, more, events = self._connection.take(), not self._connection.answer.done, self._events
+        if self._observer is not None and data:
+            self._observer.chunk(data)
+        if events is not None:
             data = events.feed(data) if more else events.feed(data) + events.rest()
-            if data or not more:
-                await self._send({"type": "http.response.body", "body": data, "more_body": more})
-            if self.client_gone:
-                return "client_gone" if more else "complete"
-        return "complete"
+            if more and not data:
+                return None
+        return {"type": "http.response.body", "body": data, "more_body": more}
+
+    def _pass_on(self) -> bool:
+        """Send what has just arrived, sparing the task that waits for it a turn; False where it must go on.
+
+        ``send`` is begun here, and where the client takes nothing at the moment, the task waits for its end.
+        """
+        if self._connection.answer.done:
+            return False
+        try:
+            message = self._next()
+            if message is None:
+                return True
+            sending = self._send(message).__await__()
+            waits_for = next(sending)
+        except StopIteration:
+            return not self.client_gone
+        except Exception as error:  # noqa: BLE001 -- it is the task's to see, whatever it is
+            self._unsent = _failing(error)
+            return False
+        self._unsent = _rest(sending, waits_for)
+        return False
 
     def stop(self) -> None:
         """Stop sending the request."""
@@ -238,62 +236,48 @@ class _Exchange:
         if self._pump is not None:
             self._pump.cancel()
 
-    def _left(self, connection: Connection) -> None:
+    def _left(self) -> None:
         self.client_gone = True
-        connection.fail(ClientGone("the client went away"))
+        self._connection.fail(ClientGone("the client went away"))
+
+    def _sent(self, pump: asyncio.Task[None]) -> None:
+        error = None if pump.cancelled() else pump.exception()
+        if error is not None:
+            failure = UpstreamClosed("the request's body could not be read")
+            failure.__cause__ = error
+            self._connection.fail(failure)
 
     async def _send_body(self, connection: Connection) -> None:
         """Send the body as it comes, then watch for the client to go."""
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                self._left(connection)
+                self._left()
                 return
             if self.sent_all:
                 continue
             body = message.get("body", b"")
-            if self._chunked and body:
+            if self.framing.chunked and body:
                 connection.write(b"%x\r\n%b\r\n" % (len(body), body))
             elif body:
                 connection.write(body)
             if not message.get("more_body", False):
-                if self._chunked:
+                if self.framing.chunked:
                     connection.write(b"0\r\n\r\n")
                 self.sent_all = True
             await connection.drain()
 
 
-def _end_to_end(connection: Connection) -> Headers:
-    """Return the answer's headers without those of one connection, or of a body that it does not have."""
-    dropped = HOP_BY_HOP | named_by_connection(connection.headers)
-    if connection.status in {204, 304}:
-        dropped |= _LENGTH
-    return [pair for pair in connection.headers if pair[0] not in dropped]
+@coroutine
+def _rest(begun: Generator[Any, None, None], waits_for: object) -> Generator[Any, None, None]:
+    """Go on with what was begun outside of any task, from where it waits."""
+    try:
+        yield waits_for
+    except BaseException:
+        begun.close()
+        raise
+    yield from begun
 
 
-def _is_events(headers: Headers) -> bool:
-    """Tell whether an answer is a stream of events whose end nothing has promised yet."""
-    values = dict(headers)
-    return (
-        values.get(b"content-type", b"").lower().startswith(b"text/event-stream")
-        and b"content-length" not in values
-        and values.get(b"content-encoding", b"identity") == b"identity"
-    )
-
-
-def without_hops(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return a message's headers (names in lower case) without what belongs to one connection only.
-
-    Ask this of a client's headers before adding any: else its ``Connection`` header could name them.
-    """
-    pairs = list(headers)
-    dropped = HOP_BY_HOP | named_by_connection(pairs)
-    return [pair for pair in pairs if pair[0] not in dropped]
-
-
-def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """Return the names that a ``Connection`` header declares to be for one hop only."""
-    named = [value for name, value in headers if name == b"connection"]
-    if not named:
-        return frozenset()
-    return frozenset(item.strip().lower() for value in named for item in value.split(b",")) - _FRAMING
+async def _failing(error: Exception) -> None:
+    raise error

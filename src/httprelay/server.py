@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import unquote
 
+from httptools import HttpParserError, HttpParserUpgrade
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from httprelay.cycle import Cycle
+from httprelay.refusals import (
+    LATE,
+    NO_WEBSOCKETS,
+    TOO_LARGE,
+    TOO_LONG_LINES,
+    TOO_MANY_LINES,
+    TOO_MANY_REQUESTS,
+    UPGRADE_WITH_BODY,
+    refusal,
+)
+from httprelay.request import body_framing
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
-    from uvicorn._types import ASGI3Application
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-# A path in which no control character hides, then a query; no fragment.
-_TARGET = re.compile(
-    rb"/(?:[\x21\x22\x24\x26-\x3e\x40-\x7e]|%(?![01][0-9a-fA-F]|7[fF]))*(?:\?[\x21\x22\x24-\x7e]*)?"
-)
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _REFUSAL = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+_Awaited = Literal["nothing", "another request", "a head", "a body"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Bounds:
 
     ``head_seconds`` runs from the connection, or a head's first byte, to the head's end; ``body_seconds``
     between two pieces of a body; ``write_seconds`` while the client takes nothing of what is sent.
+    ``head_bytes`` also bounds what stands between two pieces of a body, and its trailers.
     """
 
     head_bytes: int = 64 * 1024
@@ -50,19 +58,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """Answers 431 to a head beyond its bounds, 408 to a late one, and 400 to what can be read in two ways."""
 
     bounds: ClassVar[Bounds] = Bounds()
+    cycle: Cycle | None  # type: ignore[assignment]  # ours is none of uvicorn's
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._refusal: tuple[int, str] | None = None
-        self._head_open = True
-        self._head_bytes = 0
-        self._raw_bytes = 0
-        self._running: RequestResponseCycle | None = None
+        self._head_open, self._between = False, True
+        self._raw_bytes = self._marks = self._read_bytes = 0
+        self._running: Cycle | None = None
+        self._awaited: _Awaited = "nothing"
+        self._due = inf
         self._read_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        self._in_body = False
-        self._last_data = 0.0
         self._on_leave: Callable[[], None] | None = None
+        self._becomes_socket = False
 
     # What asyncio calls.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -71,17 +80,40 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._await_more()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and refuse a head that has grown too large without ending."""
+        """Parse; no more of a head is looked at than may be."""
         if self._refusal is not None:
             return
-        super().data_received(data)
+        room = self.bounds.head_bytes - self._raw_bytes
+        if len(data) > room and (self._head_open or self._between):
+            rest = data[room:]
+            self._parse(data[:room])
+            if self._head_open and self._raw_bytes >= self.bounds.head_bytes:
+                self._answer_refusal(*TOO_LARGE)
+            elif self.parser is not None and not self._becomes_socket:
+                self.data_received(rest)
+            return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        clean, marks = self._between, self._marks
+        self._read_bytes = len(data)
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except HttpParserUpgrade as end:
+            if self._becomes_socket:
+                self._become_socket(data[end.args[0] :])
+                return
         if self._refusal is not None or self.transport.is_closing():
             return
-        if self._head_open:
+        # Where something has come to its end, how much of the data belongs to what follows is not known.
+        if not self._between and (
+            marks == self._marks or (clean and self._head_open and self._marks == marks + 1)
+        ):
             self._raw_bytes += len(data)
             if self._raw_bytes > self.bounds.head_bytes:
-                self._refusal = (431, "Request headers are too large.")
-                self.send_400_response("")
+                self._answer_refusal(*(TOO_LARGE if self._head_open else TOO_LONG_LINES))
                 return
         self._await_more()
 
@@ -89,7 +121,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Tell every request of this connection; uvicorn tells the last one only."""
         self._stop_timers()
         self._abandon()
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn lets go of it
 
     def pause_writing(self) -> None:
         """Begin to wait for a client that does not read."""
@@ -105,84 +141,118 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     # What httptools calls.
     def on_message_begin(self) -> None:
-        """Start counting."""
-        super().on_message_begin()
-        self._head_open = True
-        self._head_bytes = 0
-        self._raw_bytes = 0
+        """Start a head."""
+        self._head_open, self._between = True, False
+        self._progress()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_url(self, url: bytes) -> None:
-        """Count the request target."""
-        self._count(len(url))
-        super().on_url(url)
+        """Keep the request target."""
+        self.url = self.url + url if self.url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count one header line."""
-        self._count(len(name) + len(value) + 4)
+        """Keep a header; trailers are dropped."""
+        if not self._head_open:
+            return
         if len(self.headers) >= self.bounds.head_lines:
-            self._refuse(431, "Too many header lines.")
-        if self._head_open:  # trailers are counted and dropped
-            name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
-            self.headers.append((name, value))
+            self._refuse(*TOO_MANY_LINES)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Refuse an ambiguous head, else start the request."""
         self._head_open = False
-        self._check_lengths([name for name, _ in self.headers])
-        if self.parser.get_method() in {b"CONNECT", b"TRACE"}:
-            self._refuse(405, "This method is not served here.")
-        if not _TARGET.fullmatch(self.url):
-            self._refuse(400, "The request's target is not a path, or holds characters that are not allowed.")
+        self._progress()
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        found = refusal(method, self.url, version, self.headers)
+        if found is not None:
+            self._refuse(*found)
+        if self._read_bytes > self.bounds.head_bytes and self._head_size() > self.bounds.head_bytes:
+            self._refuse(*TOO_LARGE)
         if len(self.pipeline) >= self.bounds.pipelined:
-            self._refuse(400, "Too many requests at once on one connection.")
+            self._refuse(*TOO_MANY_REQUESTS)
         upgrade = self.parser.should_upgrade()
         if upgrade and self._get_upgrade() == b"websocket":
-            self._refuse(400, "WebSockets are not served here.")
+            self._check_socket()
+            self._becomes_socket = True  # no request of HTTP, so none is begun
+            return
+        if upgrade and body_framing(self.headers).has_body:  # the parser takes it for another protocol
+            self._refuse(*UPGRADE_WITH_BODY)
         # What follows an upgrade, or a body that was asked for, could be taken for something else.
-        self._begin_cycle(keep_alive=not upgrade and not self.expect_100_continue)
+        keep_alive = not upgrade and not self.expect_100_continue
+        self._begin_cycle(method.decode("ascii"), version, keep_alive=keep_alive)
 
-    def _begin_cycle(self, *, keep_alive: bool) -> None:
+    def _begin_cycle(self, method: str, version: str, *, keep_alive: bool) -> None:
         """Start the request, or queue it behind the one that runs."""
-        version = self.parser.get_http_version()
         raw_path, _, query = self.url.partition(b"?")
         path = raw_path.decode("ascii")
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["http_version"] = version
-        self.scope["path"] = unquote(path) if "%" in path else path
-        self.scope["raw_path"] = raw_path
-        self.scope["query_string"] = query
-        before = self.cycle
-        self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive and version == "1.1" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
+        scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": method,
+            "root_path": self.root_path,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        keep_alive = keep_alive and version == "1.1" and self.parser.should_keep_alive()
+        before, self.cycle = (
+            self.cycle,
+            Cycle(self, scope, keep_alive=keep_alive, expects=self.expect_100_continue),
         )
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._start(self.cycle)
             return
-        self.pipeline.appendleft((self.cycle, self.app))
+        self.pipeline.appendleft((self.cycle, self.app))  # type: ignore[arg-type]  # ours is none of uvicorn's
         if self._on_leave is None:
             self.flow.pause_reading()
 
+    def on_body(self, body: bytes) -> None:
+        """Hold a piece until the application takes it; too much of it makes the client wait."""
+        self._progress()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.feed(body)
+            if cycle.held > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+
     def on_message_complete(self) -> None:
         """End the request; whatever comes next is a head again."""
-        super().on_message_complete()
-        self._head_bytes = 0
+        self._between = True
+        self._progress()
+        if self.cycle is not None and not self._becomes_socket:
+            self.cycle.more_body = False
+            self.cycle.wake()
 
-    # What uvicorn calls.
+    # What a cycle and uvicorn call.
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, _ = self.pipeline.pop()
+            self._start(cycle)  # type: ignore[arg-type]  # ours is none of uvicorn's
+        elif not self._head_open:
+            self._awaited = "another request"
+            self._wait(self.timeout_keep_alive)
+
     def send_400_response(self, msg: str) -> None:
         """Answer with the refusal that was chosen, or uvicorn's, unless another answer is under way."""
-        status, text = self._refusal or (400, msg)
+        self._answer_refusal(*(self._refusal or (400, msg)))
+
+    def _answer_refusal(self, status: int, text: str) -> None:
         self._refusal = (status, text)
         running = self._running
         own = running is not None and running is self.cycle and running.more_body
@@ -192,37 +262,34 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._abandon()
         self.transport.close()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start(self, cycle: Cycle) -> None:
         self._running = cycle
         self._on_leave = None
-        cycle.scope["httprelay.on_leave"] = self._note_leaving  # type: ignore[typeddict-unknown-key]
-        super()._start_asgi_task(cycle, app)
+        cycle.scope["httprelay.on_leave"] = self._note_leaving
+        cycle.task = self.loop.create_task(cycle.run(self.app))
+        self.tasks.add(cycle.task)
 
     def _note_leaving(self, call: Callable[[], None] | None) -> None:
         """Take what is to be called when the client goes, for who would need a task to wait for it."""
         self._on_leave = call
         if call is not None:
             self.flow.resume_reading()  # who does not read does not see it go
+            if self.transport.is_closing():  # it went before there was anything to call
+                self.loop.call_soon(call)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: an upgrade to HTTP/2 is not taken up, and the answer is HTTP/1.1."""
+    # A connection that goes on as a WebSocket, which a subclass may take up.
+    def _check_socket(self) -> None:
+        self._refuse(*NO_WEBSOCKETS)
 
-    def _check_lengths(self, names: list[bytes]) -> None:
-        if names.count(b"host") != 1 or not _HOST.fullmatch(dict(self.headers)[b"host"]):
-            self._refuse(400, "Exactly one Host header is needed.")
-        encodings = names.count(b"transfer-encoding")
-        if encodings + names.count(b"content-length") > 1:
-            self._refuse(400, "Content-Length and Transfer-Encoding exclude each other, and stand once.")
-        if encodings and (
-            dict(self.headers)[b"transfer-encoding"].lower() != b"chunked"
-            or self.parser.get_http_version() != "1.1"
-        ):
-            self._refuse(400, "The only Transfer-Encoding is chunked, and not in HTTP 1.0.")
+    def _become_socket(self, rest: bytes) -> None:
+        raise NotImplementedError
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self.bounds.head_bytes:
-            self._refuse(431, "Request headers are too large.")
+    def _progress(self) -> None:
+        self._raw_bytes = 0
+        self._marks += 1
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self, status: int, text: str) -> None:
         self._refusal = (status, text)
@@ -231,44 +298,48 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _abandon(self) -> None:
         if self._on_leave is not None:
             self._on_leave()
-        for cycle in (self._running, self.cycle, *(cycle for cycle, _ in self.pipeline)):
+        queued: list[Any] = [cycle for cycle, _ in self.pipeline]
+        for cycle in (self._running, self.cycle, *queued):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
-                cycle.message_event.set()
+                cycle.wake()
 
-    # Waiting for the client: armed only while something of a request is missing.
+    # Waiting for the client: one timer, which is not moved but looks again.
     def _await_more(self) -> None:
-        in_head = self._head_open or self.cycle is None or self.cycle.response_complete
-        if not in_head and not self.cycle.more_body:
-            self._stop_reading_timer()
-            return
-        self._last_data = self.loop.time()
-        if self._read_timer is None or self._in_body == in_head:
-            self._stop_reading_timer()
-            self._in_body = not in_head
-            seconds = self.bounds.head_seconds if in_head else self.bounds.body_seconds
-            self._read_timer = self.loop.call_later(seconds, self._late)
+        cycle = self.cycle
+        if self._head_open or cycle is None or cycle.response_complete:
+            if self._awaited != "a head":
+                self._awaited = "a head"
+                self._wait(self.bounds.head_seconds)
+        elif cycle.more_body:
+            self._awaited = "a body"
+            self._wait(self.bounds.body_seconds)
+        else:
+            self._awaited, self._due = "nothing", inf
+
+    def _wait(self, seconds: float) -> None:
+        self._due = self.loop.time() + seconds
+        if self._read_timer is not None and self._read_timer.when() > self._due:
+            self._read_timer.cancel()
+            self._read_timer = None
+        if self._read_timer is None:
+            self._read_timer = self.loop.call_at(self._due, self._late)
 
     def _late(self) -> None:
         self._read_timer = None
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._due == inf:
             return
-        left = self._last_data + self.bounds.body_seconds - self.loop.time()
-        if self._in_body and (self.flow.read_paused or left > 0):
-            self._read_timer = self.loop.call_later(left if left > 0 else 1.0, self._late)
-        elif self._in_body or self._raw_bytes:
-            self._refusal = (408, "The request did not arrive in time.")
-            self.send_400_response("")
+        if self._due > self.loop.time():
+            self._read_timer = self.loop.call_at(self._due, self._late)
+        elif self._awaited == "a body" and self.flow.read_paused:
+            self._wait(1.0)  # it is we who do not read
+        elif self._awaited == "a body" or self._head_open:
+            self._answer_refusal(*LATE)
         else:
             self.transport.close()
 
-    def _stop_reading_timer(self) -> None:
-        if self._read_timer is not None:
-            self._read_timer.cancel()
-            self._read_timer = None
-
     def _stop_timers(self) -> None:
-        self._stop_reading_timer()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        for timer in (self._read_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        self._read_timer = self._write_timer = None

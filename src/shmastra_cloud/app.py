@@ -10,6 +10,8 @@ import asyncio
 import logging
 import os
 from contextlib import asynccontextmanager
+from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,19 +22,36 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
-from shmastra_cloud import admin, spending, studio, workspaces
+from shmastra_cloud import admin, budgets, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import BatchWriter, KeyCache, providers_from_env
-from shmastra_cloud.gateway_app import database_answers, make_gateway
+from shmastra_cloud.gateway import (
+    BatchWriter,
+    KeyCache,
+    Ownership,
+    chosen_models,
+    further_names,
+    providers_from_env,
+)
+from shmastra_cloud.gateway_app import (
+    database_answers,
+    make_gateway,
+    make_limits,
+    rule_changed,
+    write_and_tell,
+)
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
-from shmastra_cloud.metering import KeysInDatabase, write_usage
+from shmastra_cloud.known_keys import KnownKeys
+from shmastra_cloud.metering import KeysInDatabase
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.owned_ids import OwnedIdsInDatabase
 from shmastra_cloud.probes import Probes
+from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -53,6 +72,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
+    from shmastra_cloud.gateway import Limiter
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.web_process import Asgi
@@ -77,21 +97,33 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected)
+    known = KnownKeys(pool, lambda: notifications.connected)
+    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
+    limits = await make_limits(pool, notifications)
     notifications.subscribe(
-        {"sandbox": watch.changed, "user": partial(_user_changed, sessions, keys)},
-        partial(_forget_all, sessions, keys, watch),
+        {
+            "sandbox": watch.changed,
+            "user": partial(_user_changed, sessions, keys),
+            "model_rule": partial(rule_changed, keys),
+            **limits.heard(),
+        },
+        partial(_forget_all, sessions, keys, watch, limits),
     )
-    usage = BatchWriter(partial(write_usage, pool))
+    usage = BatchWriter(partial(write_and_tell, pool, limits))
     providers = providers_from_env(os.environ)
-    gateway = make_gateway(settings, providers, keys, usage, activity)
+    ownership = Ownership(OwnedIdsInDatabase(pool))
+    note = model_note(providers, chosen_models(os.environ, providers))
+    await announce(pool, "web", further_names(providers))
+    telemetry = Telemetry(settings, os.environ, providers)
+    gateway = make_gateway(settings, providers, keys, ownership, usage, activity, telemetry, limits)
+    watched = Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=True))
     parts = WorkspaceParts(
         store,
         watch,
         resumer,
         activity,
         partial(_key_owner, users),
-        note=model_note(providers),
+        note=note,
     )
     relay = MastraRelay(
         settings=settings,
@@ -103,14 +135,22 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         pool=upstreams,
     )
     studio_parts = studio.StudioParts(
-        bundle, partial(_is_ready, watch), partial(_opened, activity), note=model_note(providers)
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
     )
     pages = _control(
-        identity_router, workspaces.router, workspaces.heal_router, studio.router, spending.router
+        identity_router,
+        workspaces.router,
+        workspaces.heal_router,
+        studio.router,
+        spending.router,
+        budgets.router,
     )
+    pages.include_router(admin.manage_router)
+    book = budgets.Budgets(pool)
     pages.state.context = WebContext(settings, pool, sessions)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
-    pages.state.spending = spending.SpendingParts(spending.Days(pool), _no_budgets)
+    pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
+    pages.state.budgets = budgets.BudgetParts(book, spending.Days(pool))
     ready = Readiness(
         {
             "database": partial(database_answers, pool),
@@ -122,16 +162,33 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready)
-    public = Dispatch({GATEWAY: gateway, MASTRA: relay}, rest)
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, telemetry.metrics(watched))
+    served = telemetry.around(gateway)
+    public = Dispatch({GATEWAY: served, MASTRA: relay}, rest)
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
-            "sandbox": Dispatch({GATEWAY: gateway}, SmallBodies(healing)),
+            "sandbox": Dispatch({GATEWAY: served}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[notifications.run(), usage.run(), activity.run()],
-        closing=[pool.close, usage.aclose, gateway.aclose, upstreams.aclose, engine.aclose],
+        background=[
+            notifications.run(),
+            known.run(),
+            usage.run(),
+            ownership.run(),
+            activity.run(),
+            limits.run(),
+        ],
+        closing=[
+            pool.close,
+            limits.aclose,
+            usage.aclose,
+            ownership.aclose,
+            telemetry.aclose,
+            gateway.aclose,
+            upstreams.aclose,
+            engine.aclose,
+        ],
         protocols={"admin": admin.PeerProtocol},
     )
 
@@ -218,7 +275,8 @@ def _user_changed(sessions: Sessions, keys: KeyCache, payload: str) -> None:
     keys.drop(UUID(payload))
 
 
-def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch) -> None:
+def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch, limits: Limiter) -> None:
+    limits.changed()
     sessions.forget()
     keys.drop_all()
     watch.drop_all()
@@ -228,8 +286,20 @@ async def _key_owner(users: Users, key: str) -> UUID | None:
     return await users.owner_of_key(key_hash(key))
 
 
-async def _no_budgets(_user_id: UUID | None) -> list[spending.Budget]:
-    return []
+async def _budgets(book: budgets.Budgets, user_id: UUID | None) -> list[spending.Budget]:
+    """Return the budgets that a usage page shows: a user's own, or the organization's."""
+    found = (await book.show("organization"))["budget"] if user_id is None else await book.applying(user_id)
+    whose = "Everyone's" if user_id is None else "Your"
+    return [
+        spending.Budget(
+            f"{whose} {name.removeprefix('usd_per_')}",
+            Decimal(str(one["limit"])),
+            Decimal(str(one["spent"])),
+            datetime.fromisoformat(one["resets_at"]),
+        )
+        for name, one in found.items()
+        if name.startswith("usd_per_")
+    ]
 
 
 async def _is_ready(watch: Watch, user_id: UUID) -> bool:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from shmastra_cloud.gateway import KeyOwner
-from shmastra_cloud.identity import owner_of_key
+from shmastra_cloud.gateway import KeyOwner, rule_of
+from shmastra_cloud.leases import settle
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_OWNER = (
+    "select id, (select patterns from model_rules where user_id = u.id) as own,"
+    " (select patterns from model_rules where user_id is null) as everyone"
+    " from users u where virtual_key_hash = $1 and disabled_at is null"
+)
 _INSERT = (
     "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
     " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at,"
     " cache_write_tokens, cost_usd)"
     " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-    " $14, $15, $16, $17) on conflict (id) do nothing"
+    " $14, $15, $16, $17) on conflict (id) do nothing returning id"
 )
 _UNSTORABLE = (asyncpg.DataError, UnicodeEncodeError, OverflowError)
 _GROUPS = {
@@ -41,9 +46,9 @@ class KeysInDatabase:
         self._pool = pool
 
     async def lookup(self, key_hash: bytes) -> KeyOwner | None:
-        """Return who a key belongs to, unless he is disabled."""
-        found = await owner_of_key(self._pool, key_hash)
-        return None if found is None else KeyOwner(found)
+        """Return who a key belongs to and what he may call, unless he is disabled."""
+        found = await self._pool.fetchrow(_OWNER, key_hash)
+        return None if found is None else KeyOwner(found["id"], rule_of(found["own"], found["everyone"]))
 
 
 async def write_usage(pool: Pool, rows: Sequence[UsageRow]) -> None:
@@ -51,8 +56,13 @@ async def write_usage(pool: Pool, rows: Sequence[UsageRow]) -> None:
 
     A row that the database can't hold is logged and left out, so that it does not hold up all others.
     """
+    ordered = sorted(rows, key=lambda row: (row.user_id, row.provider, row.model or ""))  # who writes locks
     try:
-        await pool.executemany(_INSERT, [_values(row) for row in rows])
+        async with pool.acquire() as connection, connection.transaction():
+            added = {
+                row["id"] for row in await connection.fetchmany(_INSERT, [_values(row) for row in ordered])
+            }
+            await settle(connection, [row for row in rows if row.id in added])
     except _UNSTORABLE as error:
         if len(rows) == 1:
             log.error("a usage row cannot be stored (%s): %s", type(error).__name__, rows[0].id)  # noqa: TRY400

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 VARIABLES = "OPENAI_API_KEY, ANTHROPIC_API_KEY or GOOGLE_GENERATIVE_AI_API_KEY"
 DEMO = f"Answers come from a tiny demo model, often wrong; set {VARIABLES} for a real one."
 NONE = f"No model provider is configured, so agents cannot answer; set {VARIABLES}."
+UNSAID = "It is not said which model serves agents, so they cannot answer; set SHMASTRA_MODELS_GENERAL."
 
 
-def model_note(providers: Mapping[str, Provider]) -> str | None:
-    """Return a sentence for the workspace page and for Studio, or None where a real provider answers."""
-    model = catalog(providers)["tiers"].get("general")
+def model_note(providers: Mapping[str, Provider], chosen: Mapping[str, str] | None = None) -> str | None:
+    """Return a sentence for the workspace page and for Studio, or None where a real provider answers.
+
+    ``chosen`` are the models that an admin chose for the tiers.
+    """
+    told = catalog(providers, chosen)
+    model = told["tiers"].get("general")
     if model is None:
-        return NONE
+        return UNSAID if set(told["providers"]) - {"composio"} else NONE
     return DEMO if model.startswith("demo/") else None

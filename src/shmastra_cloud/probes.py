@@ -1,4 +1,4 @@
-"""What anybody may ask a web process about itself, without a framework: ``/health`` and ``/ready``."""
+"""What a web process says of itself, without a framework: ``/health``, ``/ready`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Probes:
-    """Answers the probes and passes everything else on."""
+    """Answers the probes and passes everything else on; ``metrics`` is None where none are wanted."""
 
-    def __init__(self, rest: Asgi, ready: Readiness) -> None:
-        self._rest, self._ready = rest, ready
+    def __init__(self, rest: Asgi, ready: Readiness, metrics: Asgi | None = None) -> None:
+        self._rest, self._ready, self._metrics = rest, ready, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -25,6 +25,8 @@ class Probes:
         if asked == "/ready":
             status, told = await self._ready.answer()
             return await send_json(send, status, told)
+        if asked == "/metrics" and self._metrics is not None:
+            return await self._metrics(scope, receive, send)
         return await self._rest(scope, receive, send)
 
 

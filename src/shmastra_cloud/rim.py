@@ -33,7 +33,7 @@ class OwnHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
-        if scope["type"] == "http" and scope["path"] not in PROBES:
+        if scope["type"] in ("http", "websocket") and scope["path"] not in PROBES:
             host = b""
             for name, value in scope["headers"]:
                 if name == b"host":
@@ -41,7 +41,7 @@ class OwnHost:
                     break
             if host not in self._known and not self._is_ours(host):
                 text = "The cloud has another name; set SHMASTRA_PUBLIC_URL to the address that browsers use."
-                return await send_json(send, 421, {"error": text, "code": "wrong_host"})
+                return await send_json(send, 421, {"error": text, "code": "wrong_host"}, scope["type"])
         return await self._app(scope, receive, send)
 
     def _is_ours(self, host: bytes) -> bool:
@@ -123,11 +123,14 @@ class SmallBodies:
         return await self._app(scope, read, send)
 
 
-async def send_json(send: Send, status: int, value: dict[str, str], *, close: bool = False) -> None:
-    """Answer with a small JSON object."""
+async def send_json(
+    send: Send, status: int, value: dict[str, str], kind: str = "http", *, close: bool = False
+) -> None:
+    """Answer a request, or one for a WebSocket (``kind`` is the scope's), with a small JSON object."""
     body = json.dumps(value).encode()
+    answer = "websocket.http.response" if kind == "websocket" else "http.response"
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if close:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{answer}.start", "status": status, "headers": headers})
+    await send({"type": f"{answer}.body", "body": body})

@@ -9,11 +9,13 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
-from httprelay import BoundedHttpProtocol
+from httprelay.websocket_server import SocketHttpProtocol
+from shmastra_cloud.web_process import GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5
+
+
+class WebProtocol(SocketHttpProtocol):
+    """What browsers and sandboxes speak: HTTP, and with the gateway WebSocket."""
+
+    sockets = (GATEWAY.encode(),)
 
 
 class _Server(uvicorn.Server):
@@ -115,7 +123,7 @@ async def _serve(cloud: Cloud, sockets: dict[str, socket.socket]) -> None:
     _without_delay(sockets.values())
     _settle()
     servers = [
-        (_server(cloud.apps[name], cloud.protocols.get(name, BoundedHttpProtocol)), bound)
+        (_server(cloud.apps[name], cloud.protocols.get(name, WebProtocol)), bound)
         for name, bound in sockets.items()
     ]
 
@@ -175,6 +183,7 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     """Move workspaces until told to stop."""
     from shmastra_cloud.database import Notifications, check_master_key, open_pool
     from shmastra_cloud.identity import Users
+    from shmastra_cloud.provider_list import announced
     from shmastra_cloud.secrets_at_rest import load_vault
     from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
@@ -184,7 +193,14 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     try:
         await check_master_key(pool, vault)
         users, store = Users(pool, vault), Workspaces(pool, vault)
-        reconciler = Reconciler(store, engine, users.virtual_key, settings.gateway_url, settings.template)
+        reconciler = Reconciler(
+            store,
+            engine,
+            users.virtual_key,
+            settings.gateway_url,
+            settings.template,
+            further_providers=partial(announced, pool),
+        )
         notifications = Notifications(dsn, {"sandbox": reconciler.wake}, reconciler.wake)
         work = asyncio.gather(notifications.run(), reconciler.run())
         with _signals(work.cancel), contextlib.suppress(asyncio.CancelledError):

@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-PROVIDER_KEYS = (
-    "OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY",
-    "GOOGLE_GENERATIVE_AI_API_KEY",
-    "COMPOSIO_API_KEY",
-)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -50,6 +44,7 @@ class Settings(BaseSettings):
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
+    metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
         "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",
         validation_alias="SHMASTRA_EGRESS_ALLOW",
@@ -128,9 +123,16 @@ class Settings(BaseSettings):
         return self.data / "studio"
 
     def demo_wanted(self, environ: Mapping[str, str]) -> bool:
-        """Whether the demo model should answer, given which provider keys ``environ`` holds."""
+        """Whether the demo model should answer, given which provider keys ``environ`` holds.
+
+        Raises:
+            BadConfiguration: a provider's setting is unusable.
+
+        """
         if self.demo_model == "auto":
-            return not any(environ.get(name) for name in PROVIDER_KEYS[:3])
+            from shmastra_cloud.gateway import tiers_from_env
+
+            return not tiers_from_env(environ)
         return self.demo_model == "on"
 
 

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from sandboxd.base_template import build_base
 from sandboxd.errors import EngineError
 from shmastra_cloud.database import check_master_key, migrate, open_pool
+from shmastra_cloud.gateway import key_variables
 from shmastra_cloud.identity import Users, make_link
 from shmastra_cloud.progress import Progress
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.settings import PROVIDER_KEYS
 from shmastra_cloud.supervisor import UpPlan, existing
 from shmastra_cloud.templates import BuildFailed, build, is_built, studio_bundle
 
@@ -136,7 +136,7 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         port=settings.port,
         public_url=settings.public_url,
         environ={**os.environ, "SHMASTRA_DATA": str(data)},
-        web_only=frozenset(PROVIDER_KEYS),
+        web_only=key_variables(os.environ) | {"SHMASTRA_METRICS_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS"},
         prepare=prepare,
         on_ready=on_ready,
         on_stop=on_stop if settings.local_engine else _leave_to_the_service,

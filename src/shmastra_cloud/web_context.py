@@ -52,6 +52,18 @@ async def signed_in(request: Request) -> User:
     return user
 
 
+async def administrator(request: Request) -> User:
+    """Return the admin who is signed in; a FastAPI dependency.
+
+    Raises:
+        HTTPException: 401 without a session, 404 for whoever is no admin.
+    """
+    user = await signed_in(request)
+    if user.role != "admin":
+        raise HTTPException(404, {"error": "There is nothing here.", "code": "not_found"})
+    return user
+
+
 def session_token(cookies: str | None, *, https: bool) -> str | None:
     """Return the session's token out of a raw ``Cookie`` header; two different ones are none.
 

@@ -44,6 +44,8 @@ class Dispatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
+        if scope["type"] == "websocket":  # the server lets these through for the gateway only
+            return await self._prefixes[GATEWAY](scope, receive, send)
         if scope["type"] == "http":
             raw = scope["raw_path"].decode("latin-1")
             for prefix, app in self._prefixes.items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from httprelay import BoundedHttpProtocol
 
@@ -16,7 +18,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @asynccontextmanager
-async def raw_upstream(handler: Handler) -> AsyncIterator[int]:
+async def raw_upstream(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await handler(reader, writer)
@@ -25,7 +27,7 @@ async def raw_upstream(handler: Handler) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0)
+    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -34,21 +36,29 @@ async def raw_upstream(handler: Handler) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def serving(app: Any, protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> AsyncIterator[int]:
-    config = uvicorn.Config(app, port=0, http=protocol, ws="none", lifespan="off", log_level="critical")
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    task = asyncio.create_task(server._serve(None))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    CONNECTIONS[port] = server.server_state.connections
+    config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_level="critical")
+    config.load()
+    state = ServerState()
+
+    def made() -> BoundedHttpProtocol:
+        return protocol(config=config, server_state=state, app_state={})
+
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    CONNECTIONS[port] = state.connections
     try:
         yield port
     finally:
         del CONNECTIONS[port]
-        server.should_exit = True
-        server.force_exit = True
-        await asyncio.wait_for(task, 10)
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0.001)
+        if state.tasks:  # those that wait for something else than their client
+            await asyncio.wait(state.tasks, timeout=0.2)
+        for task in list(state.tasks):
+            task.cancel()
+            await asyncio.wait([task], timeout=10)
 
 
 async def exchange(port: int, data: bytes) -> bytes:

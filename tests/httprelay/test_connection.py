@@ -26,7 +26,7 @@ async def fetch(answer: bytes, *, pieces: int = 1, is_head: bool = False) -> tup
             body = b""
             while True:
                 body += await connection.read(5)
-                if connection.done:
+                if connection.answer.done:
                     return connection, body
         finally:
             connection.abort()
@@ -44,14 +44,14 @@ async def fetch(answer: bytes, *, pieces: int = 1, is_head: bool = False) -> tup
 )
 async def test_answers_are_read_whole(answer: bytes, pieces: int) -> None:
     connection, body = await fetch(answer, pieces=pieces)
-    assert (connection.status, body) == (200, b"hello")
-    assert [name for name, _ in connection.headers if name in (b"x-t", b"link")] == []
+    assert (connection.answer.status, body) == (200, b"hello")
+    assert [name for name, _ in connection.answer.headers if name in (b"x-t", b"link")] == []
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 async def test_answers_without_a_body(status: bytes) -> None:
     connection, body = await fetch(b"HTTP/1.1 " + status + b"\r\nETag: x\r\n\r\n")
-    assert (connection.keep, body) == (True, b"")
+    assert (connection.answer.keep, body) == (True, b"")
 
 
 async def test_head_ends_with_its_headers() -> None:

@@ -43,9 +43,44 @@ async def test_connections_are_bounded() -> None:
         connection, _ = await pool.acquire(target, 5)
         with pytest.raises(TooManyConnections):
             await pool.acquire(target, 5)
+        assert pool.counts() == {"in_use": 1, "idle": 0}
         connection.begin(is_head=False)
         pool.give_back(target, connection, reusable=False)
         assert not await once(pool, target)
+        assert pool.counts() == {"in_use": 0, "idle": 1}
+        await pool.aclose()
+
+
+async def test_idle_connections_are_bounded_and_the_oldest_goes_first() -> None:
+    async with raw_upstream(answer_all) as port:
+        pool, target = Pool(keep=2), Target("127.0.0.1", port)
+        held = [(await pool.acquire(target, 5))[0] for _ in range(3)]
+        for connection in held:
+            connection.begin(is_head=False)
+            connection.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            await connection.read_head(5)
+            pool.give_back(target, connection, reusable=True)
+        again = [(await pool.acquire(target, 5))[0] for _ in range(3)]
+        assert again[:2] == [held[2], held[1]]
+        assert again[2] not in held
+        await pool.aclose()
+
+
+async def test_one_targets_bound_is_not_anothers() -> None:
+    async with raw_upstream(answer_all) as one, raw_upstream(answer_all) as other:
+        pool = Pool(limit=1)
+        await pool.acquire(Target("127.0.0.1", one), 5)
+        assert not await once(pool, Target("127.0.0.1", other))
+        await pool.aclose()
+
+
+async def test_a_target_that_is_not_used_any_more_is_forgotten() -> None:
+    async with raw_upstream(answer_all) as port:
+        pool = Pool(idle_seconds=-1)
+        assert not await once(pool, Target("127.0.0.1", port))
+        pool._next_expiry = 0.0
+        assert pool.take(Target("127.0.0.1", 1)) is None
+        assert pool._places == {}
         await pool.aclose()
 
 

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from tests.httprelay.support import exchange, raw_upstream, serving
 
-from httprelay import Pool, RelayError, Target, Timeouts, UpstreamTimeout, relay, without_hops
+from httprelay import Pool, RelayError, Target, Timeouts, UpstreamTimeout, relay
 
 
 class Seen:
     def __init__(self) -> None:
-        self.data = b""
+        self.data = bytearray()
         self.ended = ""
         self.over = asyncio.Event()
 
@@ -213,6 +213,285 @@ async def test_an_unknown_status_or_a_body_where_none_may_be_is_no_answer(odd: b
     assert answer.endswith(b"UpstreamProtocolError")
 
 
-def test_a_connection_header_names_what_is_for_one_hop() -> None:
-    sent = [(b"connection", b"x-a, close"), (b"x-a", b"1"), (b"x-b", b"2"), (b"te", b"trailers")]
-    assert without_hops(sent) == [(b"x-b", b"2")]
+async def test_an_answer_to_a_request_that_is_still_being_sent_is_passed_on_at_once() -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        await reader.read()
+
+    seen = Seen()
+    async with raw_upstream(early) as up, serving(app_for(up, seen)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfirst")
+        assert (await asyncio.wait_for(reader.readuntil(b"big"), 5)).startswith(b"HTTP/1.1 413 ")
+        writer.close()
+    assert seen.ended == "complete"
+
+
+async def test_a_connection_whose_request_was_not_sent_whole_carries_no_other() -> None:
+    heads: list[bytes] = []
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        await reader.read()
+
+    begun = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfirst"
+    async with raw_upstream(early) as up, serving(app_for(up, Seen())) as port:
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(begun)
+            await asyncio.wait_for(reader.readuntil(b"big"), 5)
+            writer.close()
+    assert len(heads) == 2
+
+
+async def test_a_client_that_has_said_all_and_hangs_up_half_is_taken_for_gone() -> None:
+    seen = Seen()
+    begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
+    async with raw_upstream(upstream(begun, hold=True)) as up, serving(app_for(up, seen)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"hi")
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b"\r\n"
+        writer.close()
+    assert seen.ended == "client_gone"
+
+
+async def test_an_upstream_that_hangs_up_half_has_ended_an_answer_without_a_length() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        writer.write_eof()
+        await reader.read()
+
+    seen = Seen()
+    async with raw_upstream(half) as up, serving(app_for(up, seen)) as port:
+        answer = await exchange(port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert answer.endswith(b"5\r\nhello\r\n0\r\n\r\n")
+    assert seen.ended == "complete"
+
+
+async def test_pipelined_requests_are_relayed_one_after_the_other_over_one_connection() -> None:
+    connections: list[int] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            path = head.split()[1]
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path))
+
+    one, two, last = (
+        b"GET %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % pair
+        for pair in ((b"/one", b""), (b"/two", b""), (b"/last", b"Connection: close\r\n"))
+    )
+    async with raw_upstream(echo) as up, serving(app_for(up, Seen())) as port:
+        answer = await exchange(port, one + two + last)
+    assert answer.index(b"/one") < answer.index(b"/two") < answer.index(b"/last")
+    assert len(connections) == 1
+
+
+async def test_interim_answers_and_trailers_of_an_upstream_are_not_passed_on() -> None:
+    whole = (
+        b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n"
+    )
+    async with raw_upstream(upstream(whole)) as up, serving(app_for(up, Seen())) as port:
+        answer = await exchange(port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"ink" not in answer
+    assert b"x-t" not in answer.lower()
+    assert answer.endswith(b"2\r\nhi\r\n0\r\n\r\n")
+
+
+async def test_trailers_of_a_client_are_not_passed_on() -> None:
+    got = bytearray()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.extend(await reader.readuntil(b"0\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw_upstream(listen) as up, serving(app_for(up, Seen())) as port:
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = await exchange(port, head + b"3;a=b\r\nabc\r\n0\r\nX-T: 1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert got.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("method", [b"HEAD", b"GET"])
+async def test_a_cookie_of_one_answer_is_not_sent_with_the_next_request(method: bytes) -> None:
+    heads: list[bytes] = []
+
+    async def sets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            heads.append(head)
+            writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw_upstream(sets) as up, serving(app_for(up, Seen())) as port:
+        for _ in range(2):
+            await exchange(port, method + b" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert len(heads) == 2
+    assert b"cookie" not in b"".join(heads).lower()
+
+
+async def test_a_body_that_cannot_be_read_ends_the_request() -> None:
+    pool, seen = Pool(), Seen()
+
+    async def broken() -> dict[str, Any]:
+        raise OSError("disc full")
+
+    async with raw_upstream(upstream(b"", hold=True)) as up:
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-length", b"5")]}
+        with pytest.raises(RelayError, match="body could not be read"):
+            await relay(
+                scope,
+                broken,
+                broken,  # type: ignore[arg-type]
+                pool=pool,
+                target=Target("127.0.0.1", up),
+                path=b"/",
+                headers=[],
+                observer=seen,
+            )
+        await pool.aclose()
+
+
+async def test_a_place_in_the_pool_is_freed_once_where_a_repeated_request_finds_no_connection() -> None:
+    pool = Pool(limit=1)
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        server.close()
+        writer.close()
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def ignore(_message: Any) -> None:
+        return
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    target = Target("127.0.0.1", server.sockets[0].getsockname()[1])
+
+    async def ask() -> str:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        return await relay(scope, never, ignore, pool=pool, target=target, path=b"/", headers=[])
+
+    assert await ask() == "complete"
+    with pytest.raises(RelayError, match="cannot connect"):
+        await ask()
+    assert pool._places[target].in_use == 0
+
+
+async def test_a_client_that_reads_slowly_holds_the_upstream_and_gets_everything() -> None:
+    sent, held = 0, asyncio.Event()
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (400 * 65536))
+        for number in range(400):
+            writer.write(b"%c" % (number % 256) * 65536)
+            sent += 1
+            try:
+                await asyncio.wait_for(writer.drain(), 0.3)
+            except TimeoutError:
+                held.set()
+                await writer.drain()
+
+    seen = Seen()
+    async with raw_upstream(flood) as up, serving(app_for(up, seen)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        await asyncio.wait_for(held.wait(), 10)
+        assert sent < 390
+        got = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    body = got.partition(b"\r\n\r\n")[2]
+    assert body == b"".join([b"%c" % (number % 256) * 65536 for number in range(400)])
+    assert (seen.ended, len(seen.data)) == ("complete", len(body))
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_piece_that_cannot_be_sent_ends_the_relay_with_the_senders_error(late: bool) -> None:
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"2\r\nhi\r\n")
+            await asyncio.sleep(0.01)
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            if late:
+                await asyncio.sleep(0.01)
+            raise OSError("no more")
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    pool, seen = Pool(), Seen()
+    async with raw_upstream(drips) as up:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        with pytest.raises(OSError, match="no more"):
+            await relay(
+                scope,
+                never,
+                send,
+                pool=pool,
+                target=Target("127.0.0.1", up),
+                path=b"/",
+                headers=[],
+                observer=seen,
+            )
+        assert len(sent) == 4
+        assert seen.ended == "client_gone"
+        assert pool._places[Target("127.0.0.1", up)].in_use == 0
+
+
+async def test_a_relay_that_is_cancelled_while_it_sends_lets_go_of_both_sides() -> None:
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"2\r\nhi\r\n")
+            await asyncio.sleep(0.01)
+
+    sent: list[Any] = []
+    stuck, left = asyncio.Event(), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            try:
+                stuck.set()
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    pool, seen = Pool(), Seen()
+    async with raw_upstream(drips) as up:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        target = Target("127.0.0.1", up)
+        task = asyncio.create_task(
+            relay(scope, never, send, pool=pool, target=target, path=b"/", headers=[], observer=seen)
+        )
+        await asyncio.wait_for(stuck.wait(), 5)
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert left.is_set()
+        assert (seen.ended, pool._places[target].in_use) == ("client_gone", 0)

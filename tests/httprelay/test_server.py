@@ -56,6 +56,10 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
         (b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", 200),
         (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", 400),
+        (
+            b"PUT / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx",
+            400,
+        ),
         (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\n\r\n", 200),
     ],
 )
@@ -188,3 +192,61 @@ async def test_a_body_that_was_asked_for_ends_the_connection_with_its_answer() -
         answer = await exchange(port, head + b"x")
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
     assert b"connection: close" in answer
+
+
+async def test_a_head_behind_a_long_body_is_not_taken_for_a_long_head() -> None:
+    body = b"x" * 200_000
+    first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    second = b"GET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: " + b"y" * 2000
+    async with serving(App()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first + second)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(b"\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    assert answer.count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.parametrize("begun", [b"0\r\nX: ", b"1;a="])
+async def test_a_trailer_or_a_chunks_line_without_an_end_is_refused(begun: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(App()) as port:
+        answer = await drip(port, head + begun, b"y" * 8000, 0.002)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 1])
+async def test_a_heads_bound_is_exact_in_one_read_or_several(size: int) -> None:
+    begun = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: "
+    head = begun + b"y" * (size - len(begun) - 4) + b"\r\n\r\n"
+    async with serving(hello) as port:
+        whole = await exchange(port, head)
+        cut = await drip(port, head[:30_000], head[30_000:])
+    expected = b"HTTP/1.1 200" if size == 64 * 1024 else b"HTTP/1.1 431"
+    assert [whole[:12], cut[:12] or expected] == [expected, expected]
+
+
+async def test_a_connection_is_kept_between_requests_and_closed_after_a_time() -> None:
+    class Impatient(BoundedHttpProtocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.timeout_keep_alive = 0.2  # type: ignore[assignment]
+
+    async with serving(hello, Impatient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(4):
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.1)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET /\r\n\r\n", b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n"]
+)
+async def test_other_versions_of_http_are_refused(line: bytes) -> None:
+    async with serving(hello) as port:
+        assert (await exchange(port, line)).startswith(b"HTTP/1.1 400 ")

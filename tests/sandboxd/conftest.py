@@ -76,7 +76,7 @@ class Daemon:
             return False
 
     def create(self, **more: Any) -> Sandbox:
-        return Sandbox.create("base", timeout=600, **more, **self.options)
+        return Sandbox.create("base", timeout=3600, **more, **self.options)
 
 
 @contextlib.contextmanager

@@ -129,6 +129,7 @@ def test_whoever_is_not_root_goes_on_through_sudo_with_his_settings() -> None:
         sudo.write_text('#!/bin/sh\necho "$@"\n')
         sudo.chmod(0o755)
         environ = {"PATH": f"{folder}:/usr/bin:/bin", "OPENAI_API_KEY": "sk-x", "HOME": "/", "OTHER": "x"}
+        environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
         done = subprocess.run(
             [clone / "scripts/bootstrap", "up", "--port", "3100"],
             env=environ,
@@ -139,6 +140,8 @@ def test_whoever_is_not_root_goes_on_through_sudo_with_his_settings() -> None:
             text=True,
             timeout=60,
         )
-    assert done.stdout == "--preserve-env=OPENAI_API_KEY scripts/bootstrap up --port 3100\n"
+    kept, _, command = done.stdout.removeprefix("--preserve-env=").partition(" ")
+    assert set(kept.split(",")) == {"OPENAI_API_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    assert command == "scripts/bootstrap up --port 3100\n"
     assert "through sudo" in done.stderr
     assert "sk-x" not in done.stdout + done.stderr

@@ -140,6 +140,9 @@ async def test_every_call_of_every_sdk_leaves_a_row(served: Cloud) -> None:
     assert sorted(told, key=repr) == sorted(EXPECTED, key=repr)
     assert {row["user_id"] for row in rows} == {served.ann.id}
     assert {(row["ended"], row["estimated"]) for row in rows} == {("complete", False)}
+    spent = [row for row in rows if row["input_tokens"] and row["provider"] != "demo"]
+    assert {row["cost_usd"] for row in spent} == {None}  # no table knows these models
+    assert {row["cost_usd"] for row in rows if row not in spent} == {0}
     assert all(row["duration_ms"] >= 0 and row["first_byte_ms"] is not None for row in rows)
 
 

@@ -122,12 +122,41 @@ def test_another_users_name_in_a_header_or_query_changes_nothing(cloud: Cloud) -
     for key in (bob.key, cloud.ann.key):
         assert key.encode() not in received.head
     assert "openai-organization" not in received.names
-    refused = cloud.ask(
-        f"POST {ROUTES['composio']}",
-        f"x-api-key: {cloud.ann.key}",
-        body=b'{"user_id":"%s"}' % str(bob.id).encode(),
-    )
-    assert status(refused) == 403
+    body = b'{"user_id":"%s"}' % str(bob.id).encode()
+    path = f"{ROUTES['composio']}?user_id={bob.id}"
+    assert status(cloud.ask(f"POST {path}", f"x-api-key: {cloud.ann.key}", body=body)) == 200
+    received = cloud.provider.received[-1]
+    assert received.body == b'{"user_id": "%s"}' % str(cloud.ann.id).encode()
+    assert str(bob.id).encode() not in received.head
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("openai/v1/responses", b'{"model":"m","input":"x","previous_response_id":"resp_1"}'),
+        ("openai/v1/responses", b'{"model":"m","previous_response_id":"resp_1","previous_response_id":null}'),
+        ("openai/v1/responses", rb'{"model":"m","previous\u005fresponse_id":"resp_1"}'),
+        ("openai/v1/responses", b'{"model":"m","Previous_Response_Id":"resp_1"}'),
+        ("openai/v1/responses", b'{"model":"m","input":[{"content":[{"file_id":"f"}]}],"input":"x"}'),
+        ("openai/v1/responses", b'{"model":"m","conversation":{"id":"conv_1"}}'),
+        ("openai/v1/responses", b'{"model":"m","tools":[{"vector_store_ids":["vs_1"]}]}'),
+        ("openai/v1/responses", b'{"model":"m","prompt":{"id":"pmpt_1"}}'),
+        ("openai/v1/responses", b'{"model":"m","background":true,"background":false}'),
+        ("openai/v1/responses/resp_1/cancel", b""),
+        ("openai/v1/conversations/conv_1/items", b'{"items":[]}'),
+        ("openai/v1/chat/completions", b'{"messages":[{"content":[{"file":{"file_id":"f"}}]}]}'),
+        ("anthropic/v1/messages", b'{"messages":[{"content":[{"source":{"file_id":"f"}}]}]}'),
+        ("anthropic/v1/messages", b'{"container":"container_1"}'),
+        ("google/v1beta/models/m:generateContent", b'{"cachedContent":"cachedContents/x"}'),
+        ("google/v1beta/models/m:generateContent", b'{"contents":[{"fileData":{"fileUri":"files/x"}}]}'),
+        ("composio/api/v3/tools/execute/X", b'{"connected_account_id":5}'),
+    ],
+)
+def test_what_somebody_else_may_have_made_is_not_to_be_had(cloud: Cloud, path: str, body: bytes) -> None:
+    answer = cloud.ask(f"POST /api/gateway/{path}", f"x-api-key: {cloud.ann.key}", body=body)
+    assert status(answer) in {400, 403}
+    assert in_its_format(path.partition("/")[0], said(answer))
+    assert cloud.provider.received == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The web process as a whole, in a process of its own, driven over its real sockets."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,8 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
+
+from shmastra_cloud.provider_list import announced
 
 
 def free_port() -> str:
@@ -34,6 +38,8 @@ def web(dsn: str, tmp_path: Path) -> Iterator[dict[str, str]]:
         "SHMASTRA_ENGINE_URL": "http://127.0.0.1:1",
         "SHMASTRA_ENGINE_KEY": "e2b_test",
         "OPENAI_API_KEY": "sk-very-real-key",
+        "GROQ_API_KEY": "sk-very-real-key",
+        "SHMASTRA_METRICS_TOKEN": "the-metrics-token",
         "E2B_CONNECTION_RETRIES": "0",
     }
     log = tmp_path / "web.log"
@@ -86,6 +92,12 @@ def test_from_the_invitation_to_the_workspace_page(web: dict[str, str]) -> None:
             assert next(lines) == "event: status"
             assert json.loads(next(lines).removeprefix("data: "))["status"] == "provisioning"
     assert "ann@example.com" in shmastra(web, "sandbox", "list").stdout
+    assert asyncio.run(_announced(web["DATABASE_URL"])) == ["groq"]
+
+
+async def _announced(dsn: str) -> list[str]:
+    async with asyncpg.create_pool(dsn, min_size=1) as pool:
+        return await announced(pool)
 
 
 def test_a_wrong_virtual_key_is_refused_in_the_providers_format(web: dict[str, str]) -> None:
@@ -93,6 +105,24 @@ def test_a_wrong_virtual_key_is_refused_in_the_providers_format(web: dict[str, s
     answer = httpx.get(url, headers={"authorization": "Bearer vk_wrong"})
     assert answer.status_code == 401
     assert "message" in answer.json()["error"]
+
+
+def test_metrics_are_for_who_has_the_token_and_on_the_public_port_only(web: dict[str, str]) -> None:
+    token = {"authorization": "Bearer the-metrics-token"}
+    httpx.get(f"{web['url']}/api/gateway/openai/v1/models", headers={"authorization": "Bearer vk_wrong"})
+    assert httpx.get(f"{web['url']}/metrics").status_code == 401
+    text = httpx.get(f"{web['url']}/metrics", headers={**token, "host": "10.1.2.3:3000"}).text
+    for line in (
+        'shmastra_gateway_refused_total{provider="openai",reason="invalid_api_key",status="401"} 1.0',
+        "shmastra_database_up 1.0",
+        "shmastra_notifications_connected 1.0",
+        "# TYPE shmastra_sandboxes gauge",
+        "process_cpu_seconds_total",
+    ):
+        assert line in text
+    path = str(Path(web["data"]) / "run" / "sandbox.sock")
+    with httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://cloud") as sandbox:
+        assert sandbox.get("/metrics", headers=token).status_code == 404
 
 
 def test_a_sandboxs_socket_serves_the_gateway_and_the_heal_route_only(web: dict[str, str]) -> None:

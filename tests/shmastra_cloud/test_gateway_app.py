@@ -40,7 +40,7 @@ OF_SANDBOXES = (
     "shmastra_healer",
     "e2b",
 )
-SLOW_TO_LOAD = ("fastapi", "starlette", "jinja2", "httpx")
+SLOW_TO_LOAD = ("fastapi", "starlette", "jinja2", "httpx", "prometheus_client", "opentelemetry")
 
 
 def test_alone_it_loads_nothing_of_sandboxes_and_no_framework(dsn: str) -> None:
@@ -51,6 +51,21 @@ def test_alone_it_loads_nothing_of_sandboxes_and_no_framework(dsn: str) -> None:
     assert {"shmastra_cloud.gateway", "shmastra_cloud.cli.processes", "uvicorn"} <= loaded
     for closed in OF_SANDBOXES + SLOW_TO_LOAD:
         assert not [name for name in loaded if name == closed or name.startswith(f"{closed}.")]
+
+
+async def test_its_metrics_are_there_with_a_token_and_else_are_not(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for token, status in (("", 404), ("the-metrics-token", 200)):
+        monkeypatch.setenv("SHMASTRA_METRICS_TOKEN", token)
+        cloud = await build_gateway(load_settings(), dsn)
+        answer = await ask(cloud.apps["tcp"], "/metrics", authorization="Bearer the-metrics-token")
+        assert answer.status == status
+        assert (b"shmastra_database_up 1.0" in answer.body) is (status == 200)
+        assert b"shmastra_sandboxes" not in answer.body
+        for work in cloud.background:
+            work.close()
+        await cloud.aclose()
 
 
 async def test_a_model_call_keeps_the_sandbox_of_the_keys_owner_awake(

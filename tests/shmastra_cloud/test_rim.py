@@ -56,6 +56,18 @@ async def test_only_names_of_ours_and_addresses_are_answered(host: str, path: st
         assert wire.status == wanted
 
 
+async def test_a_websocket_under_another_name_is_refused_as_one() -> None:
+    wire = Wire(b"")
+    await OwnHost(wire.app, (HERE,))(
+        {**scope(host="evil.example"), "type": "websocket"}, wire.receive, wire.send
+    )
+    assert [message["type"] for message in wire.sent] == [
+        "websocket.http.response.start",
+        "websocket.http.response.body",
+    ]
+    assert wire.status == 421
+
+
 @pytest.mark.parametrize(
     ("asked", "wanted"),
     [

@@ -16,6 +16,10 @@ def test_sandboxes_reach_the_gateway_through_loopback_on_this_machine_only(
 def test_the_demo_model_goes_as_soon_as_a_key_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().demo_wanted({})
     assert not load_settings().demo_wanted({"ANTHROPIC_API_KEY": "x"})
+    assert not load_settings().demo_wanted({"GROQ_API_KEY": "x"})
+    vllm = {"VLLM_BASE_URL": "http://127.0.0.1:8000/v1"}
+    assert load_settings().demo_wanted(vllm)
+    assert not load_settings().demo_wanted({**vllm, "SHMASTRA_MODELS_FAST": "vllm/qwen"})
     monkeypatch.setenv("SHMASTRA_DEMO_MODEL", "on")
     assert load_settings().demo_wanted({"ANTHROPIC_API_KEY": "x"})
     monkeypatch.setenv("SHMASTRA_DEMO_MODEL", "off")

@@ -35,6 +35,19 @@ def test_the_engine_is_given_its_limits_and_no_key(tmp_path: Path, monkeypatch: 
     assert not plan.demo_model
 
 
+def test_a_further_providers_key_is_for_the_web_processes_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHMASTRA_DATA", str(tmp_path))
+    monkeypatch.setenv("SHMASTRA_PROVIDERS", "acme=https://llm.acme.io/v1 ACME_KEY")
+    monkeypatch.setenv("ACME_KEY", "sk-real")
+    plan = plan_up(load_settings(), lambda _text: None)
+    assert {"ACME_KEY", "GROQ_API_KEY", "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"} <= plan.web_only
+    assert plan.environ["ACME_KEY"] == "sk-real"
+    assert "ACME_KEY" not in plan.engine_environ
+    assert plan.demo_model
+
+
 @pytest.mark.engine
 async def test_a_build_that_is_stopped_ends_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

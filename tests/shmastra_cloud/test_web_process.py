@@ -25,6 +25,19 @@ async def test_the_path_as_it_was_sent_chooses() -> None:
         assert (await ask(both, path)).json() == {"app": app}
 
 
+async def test_a_websocket_is_the_gateways_whatever_its_path() -> None:
+    asked: list[Any] = []
+
+    async def gateway(scope: Any, _receive: Any, _send: Any) -> None:
+        asked.append(scope["raw_path"])
+
+    both = Dispatch({"/api/gateway/": gateway, "/api/mastra/": named("relay")}, named("rest"))
+    nothing: Any = None
+    for path in (b"/api/gateway/openai/v1/realtime", b"/api/mastra/x"):
+        await both({"type": "websocket", "raw_path": path}, nothing, nothing)
+    assert asked == [b"/api/gateway/openai/v1/realtime", b"/api/mastra/x"]
+
+
 async def test_what_was_opened_last_is_closed_first() -> None:
     closed: list[str] = []
 

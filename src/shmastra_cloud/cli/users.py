@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from shmastra_cloud.cli import budgets
 from shmastra_cloud.cli.ask import SLOW_SECONDS, ask, named
 from shmastra_cloud.cli.common import Commands, Email, Json, Yes, confirm, group
-from shmastra_cloud.cli.printing import print_json, print_rows
+from shmastra_cloud.cli.printing import plain, print_json, print_rows
 
 user = group("Invite users, let them in and shut them out.")
 key = group("Virtual keys: what a user's sandbox pays with.")
@@ -31,6 +32,7 @@ def add_to(app: Commands) -> None:
     """Add the commands."""
     app.add_typer(user, name="user")
     app.add_typer(key, name="key")
+    budgets.add_to(key)
     app.command()(usage)
 
 
@@ -87,6 +89,41 @@ def key_rotate(email: Email) -> None:
     """Replace a user's virtual key; the old one is refused at once."""
     ask("POST", named("users", email, "rotate-key"), direct=True)
     typer.echo(f"{email} has a new key; his sandbox is given it and its dev server restarts.")
+
+
+@key.command("models")
+def key_models(
+    email: Annotated[str | None, typer.Argument(metavar="EMAIL", help="The user's email.")] = None,
+    *,
+    everyone: Annotated[
+        bool, typer.Option("--all-users", "--organization", help="The rule for all instead of a user's.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Allow these, such as 'openai/gpt-5*' or '!openai/*-pro'."),
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Remove the rule.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show or set which models a user, or everybody, may call."""
+    if (email is None) != everyone:
+        raise typer.BadParameter("Name a user's EMAIL, or --all-users.")
+    if none and allow:
+        raise typer.BadParameter("--none removes the rule; leave --allow out.")
+    path = named("models") if email is None else named("users", email, "models")
+    if allow or none:
+        rules = ask("PUT", path, {"patterns": allow or []}, direct=True)
+    else:
+        rules = ask("GET", path, direct=True)
+    print_json(rules) if as_json else _print_rules(rules)
+
+
+def _print_rules(rules: dict[str, Any]) -> None:
+    whose = "The rule for all" if rules["email"] is None else f"The rule of {rules['email']}"
+    typer.echo(f"{whose}: {', '.join(map(plain, rules['patterns'])) or 'there is none.'}")
+    typer.echo(f"Allowed: {', '.join(map(plain, rules['allowed'])) or 'every model'}")
+    if rules["excluded"]:
+        typer.echo(f"Excluded: {', '.join(map(plain, rules['excluded']))}")
 
 
 def usage(

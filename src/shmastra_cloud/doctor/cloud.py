@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from shmastra_cloud.database import DatabaseError, open_pool, pending
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
-from shmastra_cloud.gateway import BadConfiguration, providers_from_env, read_own_prices
+from shmastra_cloud.gateway import BadConfiguration, providers_from_env, read_own_prices, tiers_from_env
 from shmastra_cloud.secrets_at_rest import MasterKeyError, load_vault
-from shmastra_cloud.settings import LOOPBACK, PROVIDER_KEYS
+from shmastra_cloud.settings import LOOPBACK
 from shmastra_cloud.workspaces import Engine, EngineError
 
 if TYPE_CHECKING:
@@ -108,17 +108,19 @@ async def sandboxes(settings: Settings, engine: Engine) -> Check:
 
 
 def providers(settings: Settings, environ: Mapping[str, str]) -> Check:
-    """Name the model providers that have a key."""
+    """Name the model providers that have a key, and look whether one of them serves the tiers."""
     try:
-        known = providers_from_env(environ)
+        known, tiers = providers_from_env(environ), tiers_from_env(environ)
         read_own_prices(settings.prices)
+        demo = "the demo model" if settings.demo_wanted(environ) else "none"
     except BadConfiguration as error:
         return failed("providers", str(error), "Correct the variable and start again.")
     names = [name for name, one in known.items() if one.configured and name not in ("gemini", "demo")]
-    if any(environ.get(key) for key in PROVIDER_KEYS[:3]):
+    if tiers:
         return ok("providers", ", ".join(names))
-    demo = "the demo model" if settings.demo_wanted(environ) else "none"
-    text = f"Set one of {', '.join(PROVIDER_KEYS[:3])} and start again."
+    text = "Set one of OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_GENERATIVE_AI_API_KEY and start again."
+    if any(name != "composio" for name in names):
+        text = "Say which model serves agents: SHMASTRA_MODELS_GENERAL=provider/model."
     return warning("providers", ", ".join([*names, demo]), text)
 
 

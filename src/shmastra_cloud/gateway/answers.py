@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
@@ -50,10 +53,13 @@ class WithoutUsage:
 
 
 class Redacted:
-    """Takes real keys out of an error's body, which is held back until it is whole; its length is bounded."""
+    """Takes real keys out of an error's body, which is held back until it is whole; its length is bounded.
 
-    def __init__(self, keys: tuple[bytes, ...]) -> None:
-        self._keys = keys
+    ``read`` is given the body as the provider sent it.
+    """
+
+    def __init__(self, keys: tuple[bytes, ...], read: Callable[[bytes], None] | None = None) -> None:
+        self._keys, self._read = keys, read
         self._body = bytearray()
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
@@ -62,6 +68,8 @@ class Redacted:
         if not last:
             return b""
         body = bytes(self._body)
+        if self._read is not None:
+            self._read(body)
         for key in self._keys:
             body = body.replace(key, b"[redacted]")
         if len(self._body) == MAX_ERROR_BYTES:  # a key may have been cut in two

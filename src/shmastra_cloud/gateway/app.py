@@ -19,31 +19,46 @@ from httprelay import (
     relay,
     safe_path,
 )
-from shmastra_cloud.gateway.bodies import Body, inspect, read_body, replay
+from shmastra_cloud.gateway.accounts import Accounts
+from shmastra_cloud.gateway.asking import estimate, unpriced
+from shmastra_cloud.gateway.attempts import Attempts, is_bodiless
+from shmastra_cloud.gateway.bodies import Body, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
+from shmastra_cloud.gateway.claims import Claim
+from shmastra_cloud.gateway.composio import owned_query, trimmed, trims
 from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
 from shmastra_cloud.gateway.errors import (
     GatewayError,
     InvalidKey,
+    MethodNotAllowed,
     NotConfigured,
     RefusedRequest,
+    UnknownProvider,
     UpstreamLate,
     UpstreamUnusable,
 )
-from shmastra_cloud.gateway.exchange import Exchange
-from shmastra_cloud.gateway.formats import error_body
+from shmastra_cloud.gateway.exchange import BudgetSpent, Exchange
+from shmastra_cloud.gateway.limit_gate import LimitGate
+from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.prices import Prices
-from shmastra_cloud.gateway.routes import Matched, match
+from shmastra_cloud.gateway.realtime import Realtime, Wanted, as_http
+from shmastra_cloud.gateway.refusals import refuse, send_json
+from shmastra_cloud.gateway.routes import SOCKET, Matched, match
+from shmastra_cloud.gateway.running import Running
+from shmastra_cloud.gateway.trimming import Trimmed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
     from uuid import UUID
 
+    from shmastra_cloud.gateway.attempts import OnResponse
     from shmastra_cloud.gateway.credentials import Headers, Presented
-    from shmastra_cloud.gateway.formats import Format
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
+    from shmastra_cloud.gateway.limits import Limiter
+    from shmastra_cloud.gateway.ownership import Ownership
+    from shmastra_cloud.gateway.permits import Gate
     from shmastra_cloud.gateway.providers import Provider
-    from shmastra_cloud.gateway.usage import UsageSink
+    from shmastra_cloud.gateway.usage import UsageRow, UsageSink
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -64,7 +79,13 @@ class _Asked(NamedTuple):
 
 
 class Gateway:
-    """Answers everything under ``/api/gateway/``; :meth:`aclose` lets go of its connections."""
+    """Answers everything under ``/api/gateway/``; :meth:`aclose` lets go of its connections.
+
+    ``models`` are those that an admin chose for the tiers; ``timeouts`` hold where a provider has none of
+    its own.
+    ``refused`` is told of each request that is not sent on, by its provider's name, and why.
+    ``gate`` is asked before a WebSocket opens; pages of ``origins`` may open one, and of no other.
+    """
 
     def __init__(  # noqa: PLR0913 -- it joins this many parts
         self,
@@ -73,15 +94,41 @@ class Gateway:
         usage: UsageSink,
         activity: Callable[[UUID], None],
         *,
+        models: Mapping[str, str] | None = None,
+        ownership: Ownership | None = None,
         timeouts: Timeouts | None = None,
         body_seconds: float = 60.0,
         pool: Pool | None = None,
         prices: Prices | None = None,
+        limits: Limiter | None = None,
+        gate: Gate | None = None,
+        origins: Collection[str] = (),
+        refused: Callable[[str | None, GatewayError], None] | None = None,
     ) -> None:
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
+        self._models = models or {}
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
-        self._pool = pool or Pool()
+        self._limits = limits
+        self._pool, self._ownership = pool or Pool(), ownership
+        self._accounts = Accounts(self._pool)
         self._prices = prices or Prices()
+        if gate is None and limits is not None:
+            gate = LimitGate(limits, self._prices)
+        self._sockets = Realtime(
+            keys,
+            usage,
+            activity,
+            prices=self._prices,
+            timeouts=self._timeouts,
+            gate=gate,
+            origins=origins,
+        )
+        self._refused = refused
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many connections to providers are in use, and idle."""
+        return self._pool.counts()
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -90,30 +137,57 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+            await self._socket(scope, receive, send)
         if scope["type"] != "http":
             return
-        path = scope.get("raw_path") or quote(scope["path"]).encode()
-        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
-        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        path, provider, rest = self._place(scope)
         try:
             if not safe_path(path):
                 raise RefusedRequest("The path can be read in two ways.")
             if provider is not None:
-                await self._relay(scope, receive, send, await self._let_in(scope, provider, b"/" + rest))
+                await self._relay(scope, receive, send, await self._let_in(scope, provider, rest))
             elif path == PREFIX + b"catalog":
                 await self._catalog(scope, send)
             else:
-                await _answer(send, 404, "plain", "unknown_provider", "There is no such provider here.")
+                raise UnknownProvider("There is no such provider here.")
         except GatewayError as error:
-            await _refuse(send, error, "plain" if provider is None else provider.style)
+            if self._refused is not None:
+                self._refused(None if provider is None else provider.name, error)
+            await refuse(send, error, "plain" if provider is None else provider.style)
+
+    def _place(self, scope: Scope) -> tuple[bytes, Provider | None, bytes]:
+        """Return the path as it came over the wire, and of which provider which part of it is asked."""
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        name, _, rest = path.removeprefix(PREFIX).partition(b"/")
+        provider = self._providers.get(name.decode("ascii", "replace")) if path.startswith(PREFIX) else None
+        return path, provider, b"/" + rest
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a WebSocket: with one, or as any other request where it may not be."""
+        path, provider, rest = self._place(scope)
+        await receive()  # that it was asked for, which we know
+        try:
+            if not safe_path(path):
+                raise RefusedRequest("The path can be read in two ways.")
+            if provider is None:
+                raise UnknownProvider("There is no such provider here.")
+            self._sockets.check_origin(scope["headers"])
+            asked = await self._let_in({**scope, "method": SOCKET}, provider, rest)
+            await self._sockets.relay(scope, receive, send, Wanted(*asked))
+        except ClientGone:
+            return
+        except (RelayError, GatewayError) as error:
+            name = None if provider is None else provider.name
+            failure = error if isinstance(error, GatewayError) else _failure(name or "", error)
+            if self._refused is not None and failure is error:
+                self._refused(name, failure)
+            await refuse(as_http(send), failure, "plain" if provider is None else provider.style)
 
     async def _catalog(self, scope: Scope, send: Send) -> None:
-        await self._owner(presented(scope["headers"], scope["query_string"]))
+        owner = await self._owner(presented(scope["headers"], scope["query_string"]))
         if scope["method"] != "GET":
-            await _answer(send, 405, "plain", "method_not_allowed", "Ask for the catalog with GET.")
-            return
-        await _send(send, 200, json.dumps(catalog(self._providers)).encode())
+            raise MethodNotAllowed("Ask for the catalog with GET.")
+        await send_json(send, 200, json.dumps(catalog(self._providers, self._models, owner.models)).encode())
 
     async def _owner(self, key: Presented) -> KeyOwner:
         owner = await self._keys.owner(key.hash)
@@ -130,7 +204,12 @@ class Gateway:
             raise NotConfigured(
                 f"{provider.name} has no key here: an admin must set {variable} for the cloud."
             )
-        return _Asked(provider, match(provider.name, provider.version, scope["method"], path), key, owner)
+        matched = match(provider.routes, provider.version, scope["method"], path)
+        if matched.things:
+            await hold_path(self._ownership, provider, matched, owner)
+        if provider.style == "composio":
+            await self._accounts.hold_path(provider, scope["method"], matched.plain, str(owner.user_id))
+        return _Asked(provider, matched, key, owner)
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
         """Relay a request that was let in, and record what it used however it ends."""
@@ -139,37 +218,75 @@ class Gateway:
         exchange.model = asked.matched.model
         status: int | None = None
         whole: bytes | None = None
+        claim: Claim | None = None
         try:
-            if route.method == "POST":
+            if route.method in {"POST", "PATCH"}:
                 body = await self._body(scope, receive, asked)
                 if body.gone:
                     return
                 exchange.knows(body)
+                await self._reserve(asked, exchange, body)
+                if self._ownership is not None and gives_ids(body, asked.provider, asked.matched):
+                    claim = Claim(self._ownership, asked.provider.name, asked.owner.user_id, send)
+                    send = claim.send
                 whole = body.data if body.whole else None
                 receive = receive if body.whole else replay(body, receive)
             await self._send_on(scope, receive, send, asked, exchange, whole)
+            if claim is not None:
+                await claim.let_go()
         except ClientGone:
             exchange.ended = "client_gone"
             status = 499
+        except BudgetSpent:
+            exchange.ended = "cut"
         except (RelayError, UpstreamUnusable) as error:
             failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
             status = failure.status
-            await _refuse(send, failure, asked.provider.style)
+            exchange.ended = "upstream_error"
+            await refuse(send, failure, asked.provider.style)
         finally:
+            self._settle(exchange, status)
+
+    async def _reserve(self, asked: _Asked, exchange: Exchange, body: Body) -> None:
+        """Reserve for a call what the limits of its user and the organization ask for."""
+        accounts = () if self._limits is None else self._limits.accounts(asked.owner.user_id)
+        if self._limits is not None and accounts:
+            priced = asked.matched.route.spends and any(account.limits.money for account in accounts)
+            if priced:
+                expected = estimate(self._prices, asked.provider, asked.matched, exchange.model, body)
+            else:
+                expected = unpriced(asked.matched, body)
+            reservation = await self._limits.reserve(accounts, expected.ask, exchange.began)
+            exchange.running = Running(reservation, expected, exchange.meter)
+
+    def _settle(self, exchange: Exchange, status: int | None) -> None:
+        """Record what a call used, and end its reservation by it, however it ended."""
+        row: UsageRow | None = None
+        try:
             if status or exchange.status:
-                self._usage.record(exchange.row(status))
+                row = exchange.row(status)
+        finally:
+            if exchange.running is not None:
+                row = exchange.running.settle(row)
+            if row is not None:
+                self._usage.record(row)
 
     async def _body(self, scope: Scope, receive: Receive, asked: _Asked) -> Body:
         headers = dict(scope["headers"])
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedRequest("Send the body without Content-Encoding.")
+        kind = headers.get(b"content-type", b"").strip()
         try:
-            body = await read_body(receive, self._body_seconds)
+            body = await read_body(receive, self._body_seconds, read_limit(asked.owner, kind))
         except TimeoutError:
             raise RefusedRequest("The body did not arrive in time.") from None
         if not body.gone:
-            kind = headers.get(b"content-type", b"").strip().lower()
-            inspect(body, asked.matched.route, kind, str(asked.owner.user_id))
+            hold_body(body, kind, asked.provider, asked.matched, asked.owner)
+            if asked.provider.style == "composio":
+                user = str(asked.owner.user_id)
+                await self._accounts.hold_body(asked.provider, asked.matched.plain, body, user)
+            elif body.careful:
+                await hold_ids(self._ownership, body, asked.provider, asked.owner)
         return body
 
     async def _send_on(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours
@@ -182,21 +299,32 @@ class Gateway:
         body: bytes | None,
     ) -> None:
         query = query_for_provider(scope["query_string"], asked.key.key)
+        if asked.provider.style == "composio":
+            user, plain = str(asked.owner.user_id), asked.matched.plain
+            query = owned_query(plain, query, user)
+            if trims(scope["method"], plain):
+                send = Trimmed(lambda answer: trimmed(plain, answer, user), send).send
         path = asked.provider.base_path + asked.matched.rest
-        await relay(
-            scope,
-            receive,
-            exchange.editing(send),
-            pool=self._pool,
-            target=asked.provider.target,
-            path=path + (b"?" + query if query else b""),
-            headers=[*headers_for_provider(scope["headers"], asked.key.key), asked.provider.key_lines],
-            on_response=exchange.on_response,
-            on_cut=exchange.last_event,
-            observer=exchange,
-            body=body,
-            timeouts=self._timeouts,
-        )
+        headers = headers_for_provider(scope["headers"], asked.key.key)
+
+        async def ask(key: Headers, on_response: OnResponse) -> None:
+            await relay(
+                scope,
+                receive,
+                exchange.editing(send),
+                pool=self._pool,
+                target=asked.provider.target,
+                path=path + (b"?" + query if query else b""),
+                headers=headers + key,
+                on_response=on_response,
+                on_cut=exchange.last_event,
+                observer=exchange,
+                body=body,
+                timeouts=asked.provider.timeouts or self._timeouts,
+            )
+
+        repeatable = body is not None or is_bodiless(scope["headers"])
+        await Attempts(asked.provider, exchange, asked.matched.route, repeatable=repeatable).run(ask)
 
 
 def _failure(name: str, error: RelayError) -> GatewayError:
@@ -210,26 +338,3 @@ def _failure(name: str, error: RelayError) -> GatewayError:
         log.warning("no connection to %s: %s", name, error)
         return UpstreamUnusable(f"{name} cannot be reached.")
     return UpstreamUnusable(f"{name} broke off before it answered.")
-
-
-async def _refuse(send: Send, error: GatewayError, style: Format) -> None:
-    await _answer(send, error.status, style, error.code, str(error), retry=error.retry)
-
-
-async def _answer(  # noqa: PLR0913 -- an error has this many parts
-    send: Send, status: int, style: Format, code: str, message: str, *, retry: bool = True
-) -> None:
-    extra = [] if retry else [(b"x-should-retry", b"false")]  # the official SDKs look at it
-    await _send(send, status, error_body(style, status, code, message), extra)
-
-
-async def _send(send: Send, status: int, body: bytes, extra: Headers | None = None) -> None:
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        *(extra or []),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shmastra_cloud.gateway.asked import NOTHING_SPECIAL, Asked, asked_of
 from shmastra_cloud.gateway.errors import RefusedRequest, RouteRefused, TooLarge
+from shmastra_cloud.gateway.strict import parse, suspicious
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,13 +28,20 @@ _PEEK_BYTES = 64 * 1024
 
 @dataclass
 class Body:
-    """A request's body: ``data`` is what was read of it, ``whole`` whether that is all."""
+    """A request's body: ``data`` is what was read of it, ``whole`` whether that is all.
+
+    ``fields`` is the JSON object that it is, empty for a form; ``careful``: it was read as one that may name
+    something at the provider, and names no field twice. ``accounts`` are those at Composio that it names.
+    """
 
     data: bytes
     whole: bool
     gone: bool = False
     model: str | None = None
     adds_usage: bool = False
+    careful: bool = False
+    fields: dict[str, Any] = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()
     asked: Asked = NOTHING_SPECIAL
 
 
@@ -80,8 +88,10 @@ def replay(body: Body, receive: Receive) -> Receive:
     return again
 
 
-def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
+def inspect(body: Body, route: Route, content_type: bytes, *, careful: bool = False) -> None:
     """Note the model, ask for the usage of a stream, and hold what a body may say.
+
+    ``careful``: read it as strictly as one that names something at the provider.
 
     Raises:
         RefusedRequest: the body is not what the route takes.
@@ -89,41 +99,36 @@ def inspect(body: Body, route: Route, content_type: bytes, owner: str) -> None:
         RouteRefused: it asks for what would escape its owner or the meter.
 
     """
-    if content_type.startswith(b"multipart/"):
+    if content_type.startswith(b"multipart/") and route.forms:
         found = _FORM_MODEL.search(body.data[:_PEEK_BYTES]) or _FORM_MODEL.search(body.data[-_PEEK_BYTES:])
         body.model = _storable(found[1].decode("utf-8", "replace")) if found else None
         return
+    if route.bare and body.whole and not body.data:
+        return
+    if content_type.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
+        raise RefusedRequest("This route takes JSON: send Content-Type: application/json.")
     if not body.whole:
         raise TooLarge("A JSON body may hold 8 MB at most.")
-    try:
-        asked = json.loads(body.data.decode())  # bytes would be taken for UTF-16 where they look like it
-    except (ValueError, RecursionError) as error:
-        raise RefusedRequest("The body is not valid JSON.") from error
-    if not isinstance(asked, dict):
-        raise RefusedRequest("The body must be a JSON object.")
-    if route.owned:
-        _check_owner(asked, owner)
-        body.data = json.dumps(asked).encode()  # of two fields of one name, the one that was checked
-    if asked.get("background"):
+    body.careful = careful or suspicious(body.data)
+    asked = body.fields = parse(body.data, strict=body.careful)
+    if body.careful and _in_background(asked, route):
         raise RouteRefused("Background responses cannot be metered; ask for the answer itself.")
     model = asked.get("model")
     body.model = _storable(model) if isinstance(model, str) else None
     body.asked = asked_of(asked)
-    if route.chat and asked.get("stream") is True:
+    if route.asks_usage and asked.get("stream") is True:
         _ask_for_usage(body, asked)
+
+
+def _in_background(asked: dict[str, Any], route: Route) -> bool:
+    """Tell whether an answer is to be made in the background; a picture's background is another thing."""
+    found = [value for name, value in asked.items() if name.casefold() == "background"]
+    return any(value is True or (route.responses and bool(value)) for value in found)
 
 
 def _storable(model: str) -> str:
     """Return a model's name without what a database takes for no text."""
     return _CONTROL.sub("\ufffd", model[:MAX_MODEL_CHARACTERS])
-
-
-def _check_owner(asked: dict[str, Any], owner: str) -> None:
-    others = [name for name in ("connected_account_id", "entity_id", "custom_auth_params") if asked.get(name)]
-    if others or asked.get("user_id") != owner:
-        raise RouteRefused(
-            f"Tools run only with user_id {owner}, and without {', '.join(others) or 'another'}."
-        )
 
 
 def _ask_for_usage(body: Body, asked: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ _ANSWER_DROPPED = frozenset(
     b"service-worker-allowed content-security-policy x-content-type-options www-authenticate link date "
     b"cache-control expires x-sendfile".split()
 )
-_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-")
+_ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-", b"x-shmastra-")
 _SANDBOXED = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -81,7 +81,7 @@ def presented(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Presented
         elif name == b"x-shmastra-purpose" and value in PURPOSES:
             purpose = value
     if query:
-        found.update(value for name, value, _ in _pairs(query) if name == b"key")
+        found.update(value for name, value, _ in pairs(query) if name == b"key")
     found.discard(b"")
     if len(found) > 1:
         raise InvalidKey("The request carries two different keys; send one.")
@@ -97,7 +97,7 @@ def query_for_provider(query: bytes, key: bytes) -> bytes:
     """Return the query without credentials, in whatever spelling they stand there."""
     kept = [
         piece
-        for name, value, piece in _pairs(query)
+        for name, value, piece in pairs(query)
         if name.lower() not in _QUERY_SECRETS and key not in value and key not in name
     ]
     return b"&".join(kept)
@@ -131,10 +131,11 @@ def headers_for_client(headers: Headers, real_keys: tuple[bytes, ...]) -> Header
     return kept + _SANDBOXED
 
 
-def _pairs(query: bytes) -> list[tuple[bytes, bytes, bytes]]:
-    pairs = []
+def pairs(query: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """Return a query's names and values, decoded, each with the piece of the query that it stands in."""
+    found = []
     for piece in query.split(b"&"):
         name, _, value = piece.partition(b"=")
         if piece:
-            pairs.append((unquote_to_bytes(name), unquote_to_bytes(value), piece))
-    return pairs
+            found.append((unquote_to_bytes(name), unquote_to_bytes(value), piece))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -32,12 +33,18 @@ if TYPE_CHECKING:
     from shmastra_cloud.gateway.prices import Prices
     from shmastra_cloud.gateway.providers import Provider
     from shmastra_cloud.gateway.routes import Route
+    from shmastra_cloud.gateway.running import Running
     from shmastra_cloud.gateway.usage import Ending
 
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+BUDGET_SPENT = "The budget is used up, so the answer was ended here."
 _STREAM = b"text/event-stream"
 _TEXTUAL = (b"application/json", _STREAM)
+
+
+class BudgetSpent(Exception):
+    """An answer was ended because nothing more could be reserved for it."""
 
 
 class Exchange:
@@ -50,10 +57,13 @@ class Exchange:
         self._started = self._loop.time()
         self._first: float | None = None
         self._edit: Edit | None = None
+        self._read_error: Callable[[bytes], None] | None = None
         self._textual = self._streams = False
         self._request = b""
         self._asked = NOTHING_SPECIAL
         self._searches: Searches | None = None
+        self.running: Running | None = None
+        self.began = time.time()
         self.meter = Meter(fields_of(provider.style, responses=route.responses))
         self.status = 0
         self.model: str | None = None
@@ -67,6 +77,10 @@ class Exchange:
         self._request, self._asked = body.data, body.asked
         if body.asked.searches:
             self._searches = Searches()
+
+    def reads_error(self, read: Callable[[bytes], None]) -> None:
+        """Have an error's body read by somebody, when it is whole."""
+        self._read_error = read
 
     def on_response(self, status: int, headers: Headers) -> Headers:
         """Choose how the answer is edited, and return the headers of it that a client may see.
@@ -82,12 +96,13 @@ class Exchange:
         kind = dict(headers).get(b"content-type", b"").lower()
         self._textual, self._streams = kind.startswith(_TEXTUAL), kind.startswith(_STREAM)
         if status >= 400:
-            self._edit = Redacted(self._provider.keys.all())
+            self._edit = Redacted(self._provider.keys.all(), self._read_error)
         elif self.adds_usage and self._streams:
             self._edit = WithoutUsage()
         if self._edit is not None:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
-        return headers_for_client(headers, self._provider.keys.all())
+        kept = headers_for_client(headers, self._provider.keys.all())
+        return kept if self.running is None else kept + self.running.reservation.headers()
 
     def chunk(self, data: bytes) -> None:
         """See a piece of the answer as the provider sent it."""
@@ -110,16 +125,28 @@ class Exchange:
 
     def editing(self, send: Send) -> Send:
         """Return a ``send`` that passes the answer on edited."""
+        running = self.running
 
         async def edited(message: MutableMapping[str, Any]) -> None:
+            more = message.get("more_body", False)
             if self._edit is not None and message["type"] == "http.response.body":
-                more = message.get("more_body", False)
                 message["body"] = self._edit.feed(message.get("body", b""), last=not more)
                 if more and not message["body"]:
                     return
             await send(message)
+            if more and running is not None and not running.fits and not await running.extend():
+                await self._end(send)
 
         return edited
+
+    async def _end(self, send: Send) -> None:
+        """End an answer with an event as its provider sends them, or else by cutting the connection."""
+        event = error_event(
+            self._provider.style, "budget_exceeded", BUDGET_SPENT, responses=self._route.responses, status=429
+        )
+        if self._streams and event is not None:
+            await send({"type": "http.response.body", "body": event})
+        raise BudgetSpent
 
     def row(self, status: int | None = None) -> UsageRow:
         """Return what the request used; ``status`` is the one that the gateway answered itself."""
@@ -139,10 +166,11 @@ class Exchange:
             duration_ms=round((now - self._started) * 1000),
             ended=self.ended,
             estimated=tokens.estimated or not cost.exact,
-            at=datetime.now(UTC),
+            at=datetime.fromtimestamp(self.began, UTC),
             id=UUID(int=random.getrandbits(128)),
             cache_write_tokens=tokens.cache_write,
             cost=cost.usd,
+            leases=() if self.running is None else self.running.leases,
         )
 
     def _used(self, now: float) -> tuple[Tokens, Cost]:

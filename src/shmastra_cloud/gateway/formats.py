@@ -35,20 +35,22 @@ def error_body(style: Format, status: int, code: str, message: str) -> bytes:
     return json.dumps(_error(style, status, code, message)).encode()
 
 
-def error_event(style: Format, code: str, message: str, *, responses: bool = False) -> bytes | None:
+def error_event(
+    style: Format, code: str, message: str, *, responses: bool = False, status: int = 502
+) -> bytes | None:
     """Write the event that makes a provider's SDK raise in the middle of a stream.
 
     ``responses`` is OpenAI's newer API. None for Google, whose SDK takes such an event for a last, empty
     answer: there only a cut connection raises.
     """
     if style == "openai" and responses:
-        error = {"type": "server_error", "code": code, "message": message, "param": None}
+        error = {"type": _OPENAI.get(status, "server_error"), "code": code, "message": message, "param": None}
         event = {**error, "type": "error", "sequence_number": 0, "error": error}
         return b"event: error\ndata: " + json.dumps(event).encode() + b"\n\n"
     if style == "openai":
-        return b"data: " + error_body(style, 502, code, message) + b"\n\n"
+        return b"data: " + error_body(style, status, code, message) + b"\n\n"
     if style == "anthropic":
-        return b"event: error\ndata: " + error_body(style, 502, code, message) + b"\n\n"
+        return b"event: error\ndata: " + error_body(style, status, code, message) + b"\n\n"
     return None
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from shmastra_cloud.gateway.model_rule import ModelRule
+
 GRACE_SECONDS = 60.0
 NEGATIVE_SECONDS = 10.0
 RETRY_SECONDS = 0.5
@@ -20,9 +22,10 @@ RETRY_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class KeyOwner:
-    """Who pays for what is asked with a key."""
+    """Who pays for what is asked with a key, and which models he may call (None: any)."""
 
     user_id: UUID
+    models: ModelRule | None = None
 
 
 class KeyLookup(Protocol):
@@ -30,6 +33,16 @@ class KeyLookup(Protocol):
 
     async def lookup(self, key_hash: bytes) -> KeyOwner | None:
         """Return a key's owner, None where there is none; any exception means "cannot tell now"."""
+
+
+class KnownHashes(Protocol):
+    """Knows which keys there are, so that a guess costs no query."""
+
+    def rules_out(self, key_hash: bytes) -> bool:
+        """Tell whether a key is surely nobody's."""
+
+    def stale(self) -> None:
+        """Take note that there may be other keys now."""
 
 
 @dataclass
@@ -43,6 +56,7 @@ class KeyCache:
 
     While :attr:`degraded` (nobody would tell us of a rotated key) each key is looked up on each use; if that
     fails too, keys known before go on for a minute, counted from when they were last known to be good.
+    What ``known`` rules out is not even looked up.
     """
 
     def __init__(  # noqa: PLR0913 -- bounds and seams
@@ -53,10 +67,12 @@ class KeyCache:
         negative_bound: int = 10_000,
         lookup_seconds: float = 2.0,
         listening: Callable[[], bool] | None = None,
+        known: KnownHashes | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._lookup, self._bound, self._negative_bound = lookup, bound, negative_bound
         self._lookup_seconds, self._listening = lookup_seconds, listening
+        self._hashes = known
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._known: OrderedDict[bytes, _Entry] = OrderedDict()
         self._unknown: OrderedDict[bytes, float] = OrderedDict()
@@ -77,10 +93,17 @@ class KeyCache:
         self._broken = value
         self._note_state()
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many keys are remembered: known ones, and what was found to be nobody's."""
+        return {"known": len(self._known), "unknown": len(self._unknown)}
+
     def drop(self, user_id: UUID) -> None:
         """Forget a user's keys, and what was found to be nobody's: it may be his new one."""
         self._generation += 1
         self._unknown.clear()
+        if self._hashes is not None:
+            self._hashes.stale()
         for key_hash in [found for found, entry in self._known.items() if entry.owner.user_id == user_id]:
             del self._known[key_hash]
 
@@ -88,6 +111,8 @@ class KeyCache:
         """Forget everything, as after a gap in the notifications."""
         self._generation += 1
         self._unknown.clear()
+        if self._hashes is not None:
+            self._hashes.stale()
         self._known.clear()
 
     async def owner(self, key_hash: bytes) -> KeyOwner | None:
@@ -104,6 +129,8 @@ class KeyCache:
                 self._known.move_to_end(key_hash)
                 return entry.owner
             if self._unknown.get(key_hash, float("-inf")) > self._clock():
+                return None
+            if self._hashes is not None and self._hashes.rules_out(key_hash):
                 return None
         if self._clock() < self._ask_again:  # not everyone waits for a database that just did not answer
             return self._in_grace(key_hash, self._failure)

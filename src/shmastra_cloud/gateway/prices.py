@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, ROUND_UP, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from genai_prices.data_snapshot import get_snapshot
+from genai_prices.data import providers
 from genai_prices.data_units import unit_data
 from genai_prices.types import ModelPrice, TieredPrices, Usage
 
@@ -22,7 +22,7 @@ from shmastra_cloud.gateway import model_limits
 from shmastra_cloud.gateway.own_prices import OwnPrices
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo
+    from genai_prices.types import ModelInfo, Provider
 
     from shmastra_cloud.gateway.tokens import Tokens
 
@@ -33,6 +33,7 @@ _MILLION = Decimal(1_000_000)
 _OURS = "demo"
 # The gateway's names of providers that the tables know under another one.
 _IDS = {"gemini": "google", "xai": "x-ai", "grok": "x-ai", "moonshot": "moonshotai", "bedrock": "aws"}
+_IDS |= {"together-ai": "together", "fireworks-ai": "fireworks", "azure-openai": "azure"}
 _INPUT = ("input_mtok", "cache_write_mtok", "cache_write_5m_mtok", "cache_write_1h_mtok")
 _OUTPUT = (
     "output_mtok",
@@ -49,6 +50,7 @@ _DEAR = frozenset(
 _STANDARD = frozenset({None, "auto", "default", "standard"})
 _BYTES_PER_TOKEN = 4
 _SLOWEST_BYTES_PER_SECOND = 1000  # 8 kbit/s: speech is hardly ever packed tighter
+_GROQ_SECONDS = 10  # of each recording, as the package has it too
 _CACHED_MODELS = 1024
 _FRESH_SECONDS = 60  # some prices change with the day or the hour
 
@@ -77,7 +79,7 @@ class _Compiled(NamedTuple):
     """A model's price, good until ``until`` (``time.time()``); the rates of the longest prompts come first.
 
     ``exact`` says that the service tier has a price of its own, ``simple`` that a call of text costs what its
-    tokens cost.
+    tokens cost; a recording is billed for ``least_seconds`` at least.
     """
 
     until: float
@@ -86,6 +88,10 @@ class _Compiled(NamedTuple):
     keys: frozenset[str]
     exact: bool
     simple: bool
+    least_seconds: int = 0
+
+
+_MISSING = _Compiled(0.0, (), ModelPrice(), frozenset(), exact=False, simple=False)
 
 
 class Prices:
@@ -94,7 +100,8 @@ class Prices:
     def __init__(self, own: OwnPrices | None = None) -> None:
         self._own = own or OwnPrices()
         self._compiled: dict[tuple[str, str | None, str | None], _Compiled | None] = {}
-        self._tables = get_snapshot()
+        # Not asked through the package's own lookup, which remembers every name that it was ever asked for.
+        self._tables = {table.id: table for table in providers}
 
     def price(self, provider: str, model: str | None, tokens: Tokens) -> Decimal | None:
         """Return what a call cost, rounded to 8 places; None: no price is known."""
@@ -107,7 +114,7 @@ class Prices:
             return Cost(None)
         if tokens.more or not price.simple:
             return _by_the_package(price, tokens)
-        return Cost(_rounded(_plain(price, tokens)), exact=price.exact)
+        return Cost(_rounded(_plain(price, tokens)), price.exact)
 
     def estimate_upper(
         self, provider: str, model: str | None, input_tokens: int, output_limit: int, tier: str | None = None
@@ -139,10 +146,10 @@ class Prices:
 
     def _find(self, provider: str, model: str | None, tier: str | None) -> _Compiled | None:
         key = provider, model, tier
-        found = self._compiled.get(key)
-        if found is None and key in self._compiled:
+        found = self._compiled.get(key, _MISSING)
+        if found is None:
             return None
-        if found is None or found.until <= time.time():
+        if found.until <= time.time():
             found = self._compile(provider, model, None if tier in _STANDARD else tier)
             if len(self._compiled) >= _CACHED_MODELS:
                 self._compiled.pop(next(iter(self._compiled)))
@@ -157,31 +164,33 @@ class Prices:
             return _compiled(own.prices, until, exact=tier is None)
         if provider == _OURS:
             return _compiled(ModelPrice(input_mtok=FREE, output_mtok=FREE), until, exact=True)
-        info = self._known(provider, model) if model else None
-        if info is None:
+        table = self._tables.get(_IDS.get(provider, provider))
+        return None if table is None or not model else _of_table(table, model, tier, now, until)
+
+
+def _of_table(table: Provider, model: str, tier: str | None, now: float, until: float) -> _Compiled | None:
+    info = table.find_model(model, all_providers=providers)
+    if info is None:
+        return None
+    serves = tier is None or _serves(table, info, tier)
+    # OpenAI and Google say `service_tier`, Anthropic says `speed`.
+    context = {"service_tier": tier, "speed": tier} if tier is not None and serves else None
+    prices = info.get_prices(datetime.fromtimestamp(now, UTC), context)
+    if not any(value is not None for value in prices.__dict__.values()):
+        if not info.id.endswith(":free"):
             return None
-        # OpenAI and Google say `service_tier`, Anthropic says `speed`.
-        context = None if tier is None else {"service_tier": tier, "speed": tier}
-        prices = info.get_prices(datetime.fromtimestamp(now, UTC), context)
-        if not any(value is not None for value in prices.__dict__.values()):
-            if not info.id.endswith(":free"):
-                return None
-            prices = ModelPrice(input_mtok=FREE, output_mtok=FREE)
-        return _compiled(prices, until, exact=tier is None or _serves(info, tier))
-
-    def _known(self, provider: str, model: str) -> ModelInfo | None:
-        try:
-            return self._tables.find_provider_model(model, None, _IDS.get(provider, provider), None)[1]
-        except LookupError:
-            return None
+        prices = ModelPrice(input_mtok=FREE, output_mtok=FREE)
+    least = _GROQ_SECONDS if table.id == "groq" else 0
+    return _compiled(prices, until, exact=serves, least_seconds=least)
 
 
-def _serves(info: ModelInfo, tier: str) -> bool:
-    """Whether a model has a price for a service tier."""
-    return any(tier in variant.when.values() for variant in info.price_variants or ())
+def _serves(table: Provider, info: ModelInfo, tier: str) -> bool:
+    """Whether a provider has a price for a tier; the maker of a model that it resells does not tell that."""
+    own = any(info is each for each in table.models)
+    return own and any(tier in variant.when.values() for variant in info.price_variants or ())
 
 
-def _compiled(prices: ModelPrice, until: float, *, exact: bool) -> _Compiled:
+def _compiled(prices: ModelPrice, until: float, *, exact: bool, least_seconds: int = 0) -> _Compiled:
     priced = {key: value for key, value in prices.__dict__.items() if value is not None}
     rates: tuple[_Rates, ...] = ()
     if "input_mtok" in priced or "output_mtok" in priced:
@@ -190,7 +199,7 @@ def _compiled(prices: ModelPrice, until: float, *, exact: bool) -> _Compiled:
         }
         rates = tuple(_rates(priced, start) for start in sorted(starts, reverse=True))
     simple = bool(rates) and "requests_kcount" not in priced
-    return _Compiled(until, rates, prices, frozenset(priced), exact, simple)
+    return _Compiled(until, rates, prices, frozenset(priced), exact, simple, least_seconds)
 
 
 def _rates(priced: dict[str, Decimal | TieredPrices], above: int) -> _Rates:
@@ -243,7 +252,7 @@ def _plain(price: _Compiled, tokens: Tokens) -> Decimal:
 
 def _by_the_package(price: _Compiled, tokens: Tokens) -> Cost:
     """Price what has units of its own; a model that has no price in any unit used has none at all."""
-    used = {
+    used: dict[str, float] = {
         "input_tokens": tokens.input,
         "cache_read_tokens": tokens.cached,
         "cache_write_tokens": tokens.cache_write,
@@ -256,6 +265,8 @@ def _by_the_package(price: _Compiled, tokens: Tokens) -> Cost:
     exact = price.exact and not any(
         unit in _DEAR and used[unit] and _PRICE_KEYS[unit] not in price.keys for unit in tokens.more
     )
+    if price.least_seconds and tokens.more.get("audio_seconds"):
+        used["audio_seconds"] = max(used["audio_seconds"], price.least_seconds)
     try:
         total: Decimal = price.prices.calc_price(Usage(**used))["total_price"]
     except ValueError:  # parts that exceed their wholes

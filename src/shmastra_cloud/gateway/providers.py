@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from httprelay import Target, safe_path
-from shmastra_cloud.gateway.errors import BadConfiguration
+from httprelay import Target, Timeouts
+from shmastra_cloud.gateway import configured
+from shmastra_cloud.gateway.places import check_in_the_clear, keys, place
+from shmastra_cloud.gateway.pools import KeyPool
+from shmastra_cloud.gateway.presets import BUILT_IN, EXAMPLES, PRESETS, Tiers
+from shmastra_cloud.gateway.routes import RouteTable, route_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shmastra_cloud.gateway.formats import Format
+    from shmastra_cloud.gateway.pools import Taken
+    from shmastra_cloud.gateway.presets import Kind
+    from shmastra_cloud.gateway.routes import Route
 
-_KEY = re.compile(r"[\x21-\x7e]+")
-
-
-class KeyPool:
-    """A provider's real keys, taken in turn."""
-
-    def __init__(self, keys: tuple[str, ...] = ()) -> None:
-        self._keys = tuple(key.encode("ascii") for key in keys)
-        self._turn = 0
-
-    def __repr__(self) -> str:
-        return f"KeyPool({len(self._keys)} keys)"  # never the keys
-
-    def __bool__(self) -> bool:
-        return bool(self._keys)
-
-    def all(self) -> tuple[bytes, ...]:
-        """Return every key, to find an echoed one."""
-        return self._keys
-
-    def next(self) -> bytes:
-        """Return the key whose turn it is."""
-        self._turn = (self._turn + 1) % len(self._keys)
-        return self._keys[self._turn - 1]
+DEMO_MODEL = "smollm2-135m-instruct"
+FIXED = ("openai", "anthropic", "google", "composio", "demo")
 
 
 @dataclass(frozen=True)
 class Provider:
-    """Where a provider is, how it is asked and how it says that something went wrong."""
+    """Where a provider is, how it is asked and how it says that something went wrong.
+
+    ``variable`` is what an admin sets to have it; ``there`` says that it can be asked, with a key or without;
+    ``timeouts`` are its own, None for the gateway's; ``models`` serve the tiers unless he chooses others.
+    """
 
     name: str
     target: Target
@@ -53,73 +40,20 @@ class Provider:
     key_prefix: bytes
     style: Format
     variable: str
+    routes: RouteTable
     keys: KeyPool = field(default_factory=KeyPool, compare=False)
+    there: bool = False
+    timeouts: Timeouts | None = None
+    models: Tiers | None = None
 
     @property
     def configured(self) -> bool:
-        """Whether there is a real key."""
-        return bool(self.keys)
+        """Whether requests can be sent to it."""
+        return self.there
 
-    @property
-    def key_lines(self) -> tuple[bytes, bytes]:
-        """Return the header that carries the next real key."""
-        return self.key_header, self.key_prefix + self.keys.next()
-
-
-@dataclass(frozen=True)
-class _Kind:
-    name: str
-    url: str
-    version: bytes
-    key_header: bytes
-    key_prefix: bytes
-    style: Format
-    variable: str
-    url_variable: str
-
-
-_KINDS = (
-    _Kind(
-        "openai",
-        "https://api.openai.com/v1",
-        b"/v1",
-        b"authorization",
-        b"Bearer ",
-        "openai",
-        "OPENAI_API_KEY",
-        "OPENAI_BASE_URL",
-    ),
-    _Kind(
-        "anthropic",
-        "https://api.anthropic.com/v1",
-        b"/v1",
-        b"x-api-key",
-        b"",
-        "anthropic",
-        "ANTHROPIC_API_KEY",
-        "ANTHROPIC_BASE_URL",
-    ),
-    _Kind(
-        "google",
-        "https://generativelanguage.googleapis.com/v1beta",
-        b"/v1beta",
-        b"x-goog-api-key",
-        b"",
-        "google",
-        "GOOGLE_GENERATIVE_AI_API_KEY",
-        "GOOGLE_GENERATIVE_AI_BASE_URL",
-    ),
-    _Kind(
-        "composio",
-        "https://backend.composio.dev",
-        b"",
-        b"x-api-key",
-        b"",
-        "composio",
-        "COMPOSIO_API_KEY",
-        "COMPOSIO_BASE_URL",
-    ),
-)
+    def key_lines(self, taken: Taken | None) -> list[tuple[bytes, bytes]]:
+        """Return the header that carries a real key, or none for a provider that needs none."""
+        return [] if taken is None else [(self.key_header, self.key_prefix + taken.key)]
 
 
 def providers_from_env(environ: Mapping[str, str]) -> dict[str, Provider]:
@@ -131,29 +65,75 @@ def providers_from_env(environ: Mapping[str, str]) -> dict[str, Provider]:
         BadConfiguration: a setting is unusable; the message names it and never a key.
 
     """
-    providers = {kind.name: _provider(kind, environ) for kind in _KINDS}
+    kinds = (*BUILT_IN, *PRESETS, *configured.further(environ))
+    known = {kind.name for kind in kinds} | {"demo"}
+    timeouts, allowed = configured.timeouts(environ, known), configured.allowed(environ, known)
+    providers = {
+        kind.name: _provider(kind, environ, timeouts.get(kind.name), allowed.get(kind.name, []))
+        for kind in BUILT_IN
+    }
     providers["gemini"] = providers["google"]
-    providers["demo"] = _demo(environ)
-    return providers
+    providers["demo"] = _demo(environ, timeouts.get("demo"), allowed.get("demo", []))
+    return providers | {
+        kind.name: _provider(kind, environ, timeouts.get(kind.name), allowed.get(kind.name, []))
+        for kind in kinds[len(BUILT_IN) :]
+    }
 
 
-def _provider(kind: _Kind, environ: Mapping[str, str]) -> Provider:
-    target, path = _place(environ.get(kind.url_variable) or kind.url, kind)
+def further_names(providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    """Return who can be asked beside the providers that every sandbox is told of, in alphabetical order."""
+    return tuple(sorted(name for name, one in providers.items() if one.configured and one.name not in FIXED))
+
+
+def key_variables(environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the variables that hold real keys.
+
+    Raises:
+        BadConfiguration: ``SHMASTRA_PROVIDERS`` is unusable.
+
+    """
+    kinds = (*BUILT_IN, *PRESETS, *configured.further(environ))
+    return frozenset(kind.variable for kind in kinds if kind.variable)
+
+
+def _provider(
+    kind: Kind, environ: Mapping[str, str], timeouts: Timeouts | None, allowed: list[Route]
+) -> Provider:
+    url = environ.get(kind.url_variable) or kind.url
+    pool = keys(environ.get(kind.variable, ""), kind.variable)
+    example = EXAMPLES.get(kind.name) or kind.url or ""
+    if kind.url_variable.startswith(configured.PROVIDERS):
+        example = "https://llm.acme.io/v1"
+    there = place(url or "http://localhost", kind.url_variable, example=example, version=kind.version)
+    if pool and url:
+        check_in_the_clear(there, kind.url_variable, environ)
     return Provider(
         name=kind.name,
-        target=target,
-        base_path=path,
+        target=there.target,
+        base_path=there.path,
         version=kind.version,
         key_header=kind.key_header,
         key_prefix=kind.key_prefix,
         style=kind.style,
-        variable=kind.variable,
-        keys=_keys(environ.get(kind.variable, ""), kind.variable),
+        variable=_switch(kind),
+        routes=route_table(kind.name, allowed, asks_usage=kind.asks_usage),
+        keys=KeyPool(pool, name=kind.name),
+        there=bool(url and (pool or kind.key_optional)),
+        timeouts=timeouts,
+        models=kind.models,
     )
 
 
-def _demo(environ: Mapping[str, str]) -> Provider:
+def _switch(kind: Kind) -> str:
+    """Name what an admin sets to switch a provider on."""
+    if kind.url is not None:
+        return kind.variable
+    return kind.url_variable if kind.key_optional else f"{kind.variable} and {kind.url_variable}"
+
+
+def _demo(environ: Mapping[str, str], timeouts: Timeouts | None, allowed: list[Route]) -> Provider:
     socket = environ.get("SHMASTRA_DEMO_SOCKET", "")
+    key = environ.get("SHMASTRA_DEMO_API_KEY") or "demo"
     return Provider(
         name="demo",
         target=Target(unix_socket=socket or None),
@@ -163,35 +143,9 @@ def _demo(environ: Mapping[str, str]) -> Provider:
         key_prefix=b"Bearer ",
         style="openai",
         variable="SHMASTRA_DEMO_MODEL",
-        keys=_keys(environ.get("SHMASTRA_DEMO_API_KEY") or "demo", "SHMASTRA_DEMO_API_KEY")
-        if socket
-        else KeyPool(),
+        routes=route_table("demo", allowed),
+        keys=KeyPool(keys(key, "SHMASTRA_DEMO_API_KEY") if socket else (), name="demo"),
+        there=bool(socket),
+        timeouts=timeouts,
+        models=Tiers(DEMO_MODEL, DEMO_MODEL, DEMO_MODEL),
     )
-
-
-def _keys(value: str, variable: str) -> KeyPool:
-    keys = tuple(key.strip() for key in value.split(",") if key.strip())
-    if not all(_KEY.fullmatch(key) for key in keys):
-        raise BadConfiguration(f"{variable} holds characters that no key has; separate keys by commas.")
-    return KeyPool(keys)
-
-
-def _place(url: str, kind: _Kind) -> tuple[Target, bytes]:
-    """Split a base URL; one without any path gets the provider's version segment."""
-    problem = BadConfiguration(f"{kind.url_variable} must be like {kind.url}, without a query or a password.")
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError as error:
-        raise problem from error
-    path = (parts.path.rstrip("/")).encode() or kind.version
-    plain = not (parts.query or parts.fragment or "@" in parts.netloc)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or not plain
-        or not safe_path(path or b"/")
-    ):
-        raise problem
-    tls = parts.scheme == "https"
-    return Target(parts.hostname, port or (443 if tls else 80), tls=tls), path

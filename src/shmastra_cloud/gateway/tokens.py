@@ -41,7 +41,9 @@ class Tokens(NamedTuple):
 def tells_usage(value: object) -> bool:
     """Whether a decoded value is a usage object: it counts tokens, or the seconds of a recording."""
     return isinstance(value, dict) and (
-        any(type(value[name]) is int and name.endswith(("tokens", "TokenCount")) for name in value)
+        type(value.get("prompt_tokens")) is int
+        or type(value.get("output_tokens")) is int
+        or any(type(value[name]) is int and name.endswith(("tokens", "TokenCount")) for name in value)
         or (value.get("type") == "duration" and "seconds" in value)
     )
 
@@ -67,6 +69,20 @@ def _openai(usage: dict[str, Any], tier: str | None) -> Tokens:
     if reasoning and _number(usage, "total_tokens") == asked + output + reasoning:
         output = min(output + reasoning, MAX_TOKENS)  # xAI counts it apart
     cached = _number(told, "cached_tokens") or _number(usage, "prompt_cache_hit_tokens")  # DeepSeek's name
+    written = _number(told, "cache_write_tokens")
+    more = NOTHING
+    if _beyond_text(usage, told, made):
+        more = _sparse(_more_of_openai(usage, told, made, output), asked, cached)
+    return Tokens(asked, cached, reasoning, output, False, written, more, tier)
+
+
+def _beyond_text(usage: dict[str, Any], *details: dict[str, Any]) -> bool:
+    return "type" in usage or any(each.get("audio_tokens") or "image_tokens" in each for each in details)
+
+
+def _more_of_openai(
+    usage: dict[str, Any], told: dict[str, Any], made: dict[str, Any], output: int
+) -> dict[str, float]:
     more: dict[str, float] = {
         "input_audio_tokens": _number(told, "audio_tokens"),
         "input_image_tokens": _number(told, "image_tokens"),
@@ -77,9 +93,7 @@ def _openai(usage: dict[str, Any], tier: str | None) -> Tokens:
         more["output_image_tokens"] = output
     if usage.get("type") == "duration":
         more["audio_seconds"] = _seconds(usage)
-    written = _number(told, "cache_write_tokens")
-    rest = _sparse(more, asked, cached)
-    return Tokens(asked, cached, reasoning, output, False, written, rest, tier)
+    return more
 
 
 def _anthropic(usage: dict[str, Any]) -> Tokens:

@@ -8,6 +8,8 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from shmastra_cloud.gateway.budget import units
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
@@ -22,11 +24,12 @@ MAX_RETRY_SECONDS = 5.0
 
 
 class UsageRow(NamedTuple):
-    """One relayed request.
+    """One relayed request, or one response of a realtime connection.
 
     ``input_tokens`` includes ``cached_tokens`` and ``cache_write_tokens``, ``output_tokens`` includes
     ``reasoning_tokens``; ``cost`` is in USD, None where no price is known; ``id`` lets a write that is
-    repeated after a lost answer be told from a second request.
+    repeated after a lost answer be told from a second request. ``at`` is when the call began: it is charged
+    to that day. ``leases`` are the slices of budgets out of which it is paid.
     """
 
     user_id: UUID
@@ -46,6 +49,12 @@ class UsageRow(NamedTuple):
     id: UUID
     cache_write_tokens: int = 0
     cost: Decimal | None = None
+    leases: tuple[UUID, ...] = ()
+
+    @property
+    def units(self) -> int:
+        """What it cost in units of 1e-8 USD; nothing where no price is known."""
+        return 0 if self.cost is None else units(self.cost)
 
 
 class UsageSink(Protocol):
@@ -80,6 +89,11 @@ class BatchWriter:
             self._rows.popleft()
             self.lost += 1
         self._some.set()
+
+    @property
+    def queued(self) -> int:
+        """How many rows wait to be written."""
+        return len(self._rows)
 
     async def run(self) -> None:
         """Write what comes in until cancelled; a failed batch is tried again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
 # provider -> (variables that hold the virtual key, base URL variables, version segment the SDKs expect)
@@ -21,8 +22,18 @@ _PROVIDERS = {
 }
 
 
-def env_file(*, user_id: UUID, virtual_key: str, mastra_token: str, gateway_url: str) -> str:
-    """Return the text of a sandbox's ``.env``, ending in a newline."""
+# What a further provider is called elsewhere: in Azure's own SDK, in Mastra's registry.
+_ALSO = {"azure": ("azure-openai",), "together": ("togetherai",), "fireworks": ("fireworks-ai",)}
+
+
+def env_file(
+    *, user_id: UUID, virtual_key: str, mastra_token: str, gateway_url: str, further: Iterable[str] = ()
+) -> str:
+    """Return the text of a sandbox's ``.env``, ending in a newline.
+
+    ``further`` are the providers with OpenAI's API beside those that every sandbox is told of: each gets a
+    ``<NAME>_API_KEY`` and a ``<NAME>_BASE_URL``.
+    """
     values = {
         "MASTRA_AUTH_TOKEN": mastra_token,
         "CLOUD_URL": gateway_url,
@@ -34,4 +45,9 @@ def env_file(*, user_id: UUID, virtual_key: str, mastra_token: str, gateway_url:
     for provider, (keys, urls, version) in _PROVIDERS.items():
         values |= dict.fromkeys(keys, virtual_key)
         values |= dict.fromkeys(urls, f"{gateway_url}/api/gateway/{provider}{version}")
+    for provider in further:
+        for called in (provider, *_ALSO.get(provider, ())):
+            prefix = called.upper().replace("-", "_")
+            values[f"{prefix}_API_KEY"] = virtual_key
+            values[f"{prefix}_BASE_URL"] = f"{gateway_url}/api/gateway/{provider}/v1"
     return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -21,7 +21,7 @@ from shmastra_cloud.workspaces.pause import suspend
 from shmastra_cloud.workspaces.status import after_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from uuid import UUID
 
     from shmastra_cloud.workspaces.engine import Engine, Running
@@ -40,19 +40,22 @@ AT_ONCE = 8
 class Reconciler:
     """Runs steps for whatever is due."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what an `.env` is made of comes from several places
         self,
         store: Workspaces,
         engine: Engine,
         virtual_key: Callable[[UUID], Awaitable[str]],
         gateway_url: str,
         template_version: str,
+        *,
+        further_providers: Callable[[], Awaitable[Sequence[str]]],
     ) -> None:
         self._store = store
         self._engine = engine
         self._virtual_key = virtual_key
         self._gateway_url = gateway_url
         self._version = template_version
+        self._further_providers = further_providers
         self._owner = f"worker-{os.getpid()}-{secrets.token_hex(3)}"
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -184,6 +187,7 @@ class Reconciler:
             virtual_key=key,
             mastra_token=workspace.mastra_token,
             gateway_url=self._gateway_url,
+            further=await self._further_providers(),
         )
         await self._engine.start(running, text)
         await self._store.stage(workspace, "waiting")

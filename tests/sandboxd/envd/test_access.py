@@ -22,8 +22,9 @@ def test_the_sdks_own_signatures_are_right_and_others_are_not() -> None:
         assert not signed_for(scope(query, path="/process.Process/List"), "token")
 
 
-@pytest.mark.parametrize("expires", ["", "x", "-1", "1", str(int(time.time()) - 1)])
+@pytest.mark.parametrize("expires", ["", "x", "-1", "1", "a second ago"])
 def test_a_signature_that_is_over_is_none(expires: str) -> None:
+    expires = str(int(time.time()) - 1) if expires == "a second ago" else expires
     query = f"path=/a&signature=v1_x&signature_expiration={expires}"
     assert not signed_for(scope(query), "token")
 

@@ -6,6 +6,7 @@ from tests.shmastra_cloud.webs import MASTER_KEY, shmastra, web_process
 
 from shmastra_cloud.database import Pool
 from shmastra_cloud.identity import Users
+from shmastra_cloud.provider_list import announced
 from shmastra_cloud.secrets_at_rest import Vault
 
 
@@ -33,6 +34,22 @@ async def test_the_gateway_alone_needs_a_database_and_nothing_else(
     assert [path.name for path in tmp_path.iterdir()] == [web.log.name]  # no key, no sockets, no folders
 
 
+async def test_the_gateway_alone_tells_sandboxes_of_its_further_providers(
+    dsn: str, tmp_path: Path, pool: Pool, vault: Vault
+) -> None:
+    environ = {"SHMASTRA_PROVIDERS": "acme=https://llm.acme.io/v1 ACME_KEY", "ACME_KEY": "sk-real"}
+    environ |= {"GROQ_API_KEY": "sk-real", "SHMASTRA_MODELS_FAST": "acme/small"}
+    users = Users(pool, vault)
+    key = await users.virtual_key(await users.invite("ann@example.com"))
+    with web_process(tmp_path, "--only", "gateway", DATABASE_URL=dsn, **environ) as web:
+        assert await announced(pool) == ["acme", "groq"]
+        async with httpx.AsyncClient(base_url=web.url) as client:
+            told = await client.get("/api/gateway/catalog", headers={"x-api-key": key})
+        assert told.json()["providers"] == ["groq", "acme"]
+        assert told.json()["tiers"]["fast"] == "acme/small"
+        assert "sk-real" not in web.log.read_text()
+
+
 def test_a_gateway_without_a_database_says_what_is_missing(tmp_path: Path) -> None:
     done = shmastra("web", "--only", "gateway", SHMASTRA_DATA=str(tmp_path))
     assert (done.returncode, b"DATABASE_URL" in done.stderr) == (1, True)
@@ -44,3 +61,8 @@ def test_a_bad_provider_setting_is_named_without_its_key(dsn: str, tmp_path: Pat
     done = shmastra("web", "--only", "gateway", OPENAI_API_KEY="sk secret", **environ)
     assert (done.returncode, b"OPENAI_API_KEY" in done.stderr) == (1, True)
     assert b"sk secret" not in done.stderr
+    done = shmastra("web", "--only", "gateway", SHMASTRA_PROVIDERS="acme=https://x/v1 sk-secret", **environ)
+    assert (done.returncode, b"SHMASTRA_PROVIDERS" in done.stderr) == (1, True)
+    assert b"sk-secret" not in done.stderr
+    done = shmastra("web", "--only", "gateway", SHMASTRA_MODELS_BEST="nobody/x", **environ)
+    assert (done.returncode, b"SHMASTRA_MODELS_BEST" in done.stderr) == (1, True)

@@ -3,10 +3,12 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 from tests.sandboxd.conftest import Daemon
 from tests.shmastra_cloud.housing import EMAIL, House, engine_environment
 from tests.shmastra_cloud.webs import MASTER_KEY, Web, shmastra, web_process
 
+from shmastra_cloud.cli.users import _cost
 from shmastra_cloud.database import Pool
 from shmastra_cloud.identity import Users
 from shmastra_cloud.secrets_at_rest import Vault
@@ -49,7 +51,14 @@ async def test_a_removed_user_is_shut_out_of_every_process_and_his_sandbox_is_go
     assert not ann.sandbox.is_running()
     assert await pool.fetchval("select count(*) from users") == 0
     [used] = json.loads(web.shmastra("usage", "--json").stdout)
-    assert used == {"user": "removed", "requests": 2, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.3}
+    assert used == {
+        "user": "removed",
+        "requests": 2,
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "cost_usd": 0.3,
+        "unpriced_requests": 0,
+    }
     assert json.loads(web.shmastra("usage", "--json", "--since", "2999-01-01").stdout) == []
     assert b"Nothing was used yet" in web.shmastra("usage", "--since", "2999-01-01").stdout
 
@@ -91,7 +100,43 @@ def test_users_are_served_from_the_database_where_no_cloud_runs(dsn: str, tmp_pa
     assert shmastra("sandbox", "list", **environ).returncode == 1  # that needs a cloud
 
 
+@pytest.mark.parametrize(
+    ("cost", "unpriced", "shown"),
+    [
+        (0.0, 0, "0.000000"),
+        (1.5, 0, "1.500000"),
+        (0.0, 3, "no price"),
+        (0.0001234, 2, "0.000123 + 2 without a price"),
+    ],
+)
+def test_what_has_no_price_does_not_look_free(cost: float, unpriced: int, shown: str) -> None:
+    assert _cost({"requests": 3, "cost_usd": cost, "unpriced_requests": unpriced}) == shown
+
+
 def test_wrong_usage_is_2() -> None:
     assert shmastra("usage", "--by", "moon").returncode == 2
     assert shmastra("usage", "--since", "yesterday").returncode == 2
     assert shmastra("user", "remove").returncode == 2
+
+
+def test_which_models_may_be_called_is_set_and_shown(dsn: str, tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": dsn, "SHMASTRA_DATA": str(tmp_path), "SHMASTRA_MASTER_KEY": MASTER_KEY}
+    shmastra("user", "invite", EMAIL, **environ)
+    allow = ("--allow", "openai/gpt-5*", "--allow", "!openai/*-pro")
+    said = shmastra("key", "models", "--all-users", *allow, **environ)
+    assert said.stdout.splitlines()[1:] == [b"Allowed: openai/gpt-5*", b"Excluded: openai/*-pro"]
+    assert b"there is none" in shmastra("key", "models", EMAIL, **environ).stdout
+    mine = shmastra("key", "models", EMAIL, "--allow", "openai/o*", "--json", **environ)
+    assert json.loads(mine.stdout) == {
+        "email": EMAIL,
+        "patterns": ["openai/o*"],
+        "allowed": ["openai/o*"],
+        "excluded": ["openai/*-pro"],
+    }
+    for whose in (EMAIL, "--organization"):
+        assert b"there is none" in shmastra("key", "models", whose, "--none", **environ).stdout
+    assert b"every model" in shmastra("key", "models", EMAIL, **environ).stdout
+    wrong = shmastra("key", "models", EMAIL, "--allow", "gpt-5", **environ)
+    assert (wrong.returncode, b"provider/model" in wrong.stderr) == (1, True)
+    for wrong_usage in ((), (EMAIL, "--all-users"), (EMAIL, "--none", "--allow", "*")):
+        assert shmastra("key", "models", *wrong_usage, **environ).returncode == 2

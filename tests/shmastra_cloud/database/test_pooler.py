@@ -3,8 +3,10 @@
 import asyncio
 import os
 import pwd
+import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -31,12 +33,11 @@ logfile = {folder}/log
 
 
 @pytest.fixture
-def bouncer(request: pytest.FixtureRequest, dsn: str, tmp_path: Path) -> Iterator[str]:
+def bouncer(request: pytest.FixtureRequest, dsn: str) -> Iterator[str]:
     """Give the address of the database through a pooler in the mode that the test names."""
     parts, port = urlsplit(dsn), free_port()
     nobody = pwd.getpwnam("nobody")
-    folder = tmp_path / "pgbouncer"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="shmastra-pgbouncer-", dir="/tmp"))
     settings = folder / "settings.ini"
     (where,) = parse_qs(parts.query)["host"]
     settings.write_text(SETTINGS.format(socket=where, port=port, mode=request.param, folder=folder))
@@ -44,8 +45,7 @@ def bouncer(request: pytest.FixtureRequest, dsn: str, tmp_path: Path) -> Iterato
     if os.geteuid() == 0:  # it refuses to run as root
         who = {"user": nobody.pw_uid, "group": nobody.pw_gid}
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        for parent in (folder, *list(folder.parents)[:3]):
-            parent.chmod(parent.stat().st_mode | 0o711)
+        folder.chmod(0o755)
     process = subprocess.Popen([PGBOUNCER, settings], stderr=subprocess.PIPE, **who)  # type: ignore[call-overload]
     try:
         wait_until(lambda: _answers(port), 10, "pgbouncer")
@@ -53,6 +53,7 @@ def bouncer(request: pytest.FixtureRequest, dsn: str, tmp_path: Path) -> Iterato
     finally:
         process.terminate()
         process.communicate(timeout=10)
+        shutil.rmtree(folder)
 
 
 def _answers(port: int) -> bool:

@@ -55,8 +55,19 @@ def test_providers_are_named_and_their_keys_are_not() -> None:
     assert (found.status, found.detail) == ("ok", "openai, composio")
     assert providers(settings, {}).detail == "the demo model"
     assert providers(settings, {"COMPOSIO_API_KEY": "ck"}).detail == "composio, the demo model"
+    assert providers(settings, {"GROQ_API_KEY": "k"}).detail == "groq"
+    unsaid = providers(settings, {"VLLM_BASE_URL": "http://127.0.0.1:8000/v1"})
+    assert (unsaid.status, unsaid.detail) == ("warning", "vllm, the demo model")
+    assert "SHMASTRA_MODELS_GENERAL" in (unsaid.fix or "")
     broken = providers(settings, {"OPENAI_API_KEY": "sk secret"})
     assert (broken.status, "sk secret" in broken.detail) == ("failed", False)
+
+
+def test_prices_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHMASTRA_PRICES", '{"vllm/*": {"input": -1, "output": 1}}')
+    broken = providers(load_settings(), {"OPENAI_API_KEY": "k"})
+    assert broken.status == "failed"
+    assert "SHMASTRA_PRICES is wrong at vllm/* -> input" in broken.detail
 
 
 @pytest.mark.parametrize(

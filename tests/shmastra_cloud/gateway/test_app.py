@@ -12,11 +12,20 @@ import httpx
 import openai
 import pytest
 from google import genai
+from tests.doubles.limit_store import Books, Store
 from tests.doubles.llm_provider import REAL_KEY, TEXT, Endless, Leads, Provider, Silent
 from tests.shmastra_cloud.workspaces.test_relay import serving
 
 from httprelay import Timeouts
-from shmastra_cloud.gateway import Gateway, KeyCache, KeyOwner, UsageRow, providers_from_env
+from shmastra_cloud.gateway import (
+    Gateway,
+    KeyCache,
+    KeyOwner,
+    Limiter,
+    Limits,
+    UsageRow,
+    providers_from_env,
+)
 from shmastra_cloud.identity import key_hash, new_virtual_key
 
 USER = uuid.uuid4()
@@ -39,6 +48,9 @@ class World:
     provider: Provider
     rows: Rows
     http: httpx.AsyncClient
+    refused: list[tuple[str | None, int]]
+    books: Books
+    limiter: Limiter
 
     async def row(self) -> UsageRow:
         async with asyncio.timeout(5):
@@ -54,7 +66,9 @@ Make = Callable[..., Awaitable[World]]
 async def make() -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
-        async def build(provider: Provider | None = None, **environ: str) -> World:
+        async def build(
+            provider: Provider | None = None, limits: dict[uuid.UUID, Limits] | None = None, **environ: str
+        ) -> World:
             double = provider or Provider()
             there = await stack.enter_async_context(serving(double))
             variables = {
@@ -67,17 +81,23 @@ async def make() -> AsyncIterator[Make]:
                 **environ,
             }
             rows = Rows()
+            refused: list[tuple[str | None, int]] = []
+            books = Books(limits=limits or {})
+            limiter = Limiter(Store(books))
+            await limiter.load()
             gateway = Gateway(
                 providers_from_env(variables),
                 KeyCache(Keys()),
                 rows,
                 lambda _user: None,
                 timeouts=Timeouts(first_byte=0.5),
+                refused=lambda name, error: refused.append((name, error.status)),
+                limits=limiter,
             )
             stack.push_async_callback(gateway.aclose)
             url = await stack.enter_async_context(serving(gateway))
             http = await stack.enter_async_context(httpx.AsyncClient())
-            return World(f"{url}/api/gateway", double, rows, http)
+            return World(f"{url}/api/gateway", double, rows, http, refused, books, limiter)
 
         yield build
 
@@ -204,6 +224,8 @@ async def test_what_is_not_to_be_had_is_said_in_the_providers_own_way(make: Make
         url = httpx.URL(world.url).copy_with(raw_path=f"/api/gateway{path}".encode())
         assert (await world.http.get(url, headers=mine)).status_code == 400
     assert world.provider.asked == []
+    assert world.refused[-4:] == [("openai", 403), *[("openai", 400)] * 3]
+    assert not world.rows
 
 
 async def test_a_silent_provider_is_504_and_a_redirect_is_never_followed(make: Make) -> None:

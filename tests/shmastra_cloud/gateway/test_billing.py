@@ -7,7 +7,7 @@ from shmastra_cloud.gateway.asked import NOTHING_SPECIAL, Asked
 from shmastra_cloud.gateway.billing import Seen, used
 from shmastra_cloud.gateway.meter import Meter
 from shmastra_cloud.gateway.prices import Prices
-from shmastra_cloud.gateway.routes import Route, match
+from shmastra_cloud.gateway.routes import Route, match, route_table
 from shmastra_cloud.gateway.tokens import Tokens
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
@@ -16,7 +16,7 @@ LEFT = Seen(complete=False, textual=False)
 
 
 def route(path: bytes) -> Route:
-    return match("openai", b"/v1", "POST", b"/v1" + path).route
+    return match(route_table("openai"), b"/v1", "POST", b"/v1" + path).route
 
 
 CHAT, SPEECH, HEARD = route(b"/chat/completions"), route(b"/audio/speech"), route(b"/audio/transcriptions")

@@ -42,7 +42,7 @@ def exchange_of(
 ) -> Exchange:
     provider = PROVIDERS[name]
     exchange = Exchange(
-        provider, uuid.uuid4(), "agent", match(name, provider.version, method, path).route, PRICES
+        provider, uuid.uuid4(), "agent", match(provider.routes, provider.version, method, path).route, PRICES
     )
     exchange.knows(Body(b"x" * 100, whole=True, model=model, asked=asked or Asked()))
     return exchange

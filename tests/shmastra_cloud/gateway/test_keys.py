@@ -27,9 +27,31 @@ async def test_known_and_unknown_keys_are_asked_for_once_until_dropped() -> None
         assert await cache.owner(b"known") == KeyOwner(USER)
         assert await cache.owner(b"guess") is None
     assert lookup.asked == 2
+    assert cache.sizes == {"known": 1, "unknown": 1}
     cache.drop(USER)
+    assert cache.sizes == {"known": 0, "unknown": 0}
     await cache.owner(b"known")
     assert lookup.asked == 3
+
+
+async def test_what_is_surely_nobodys_is_not_asked_for_and_every_change_is_passed_on() -> None:
+    class Hashes:
+        said_stale = 0
+
+        def rules_out(self, key_hash: bytes) -> bool:
+            return key_hash == b"guess"
+
+        def stale(self) -> None:
+            self.said_stale += 1
+
+    lookup, hashes = Lookup(), Hashes()
+    cache = KeyCache(lookup, known=hashes)
+    assert await cache.owner(b"guess") is None
+    assert lookup.asked == 0
+    assert await cache.owner(b"known") == KeyOwner(USER)
+    cache.drop(USER)
+    cache.drop_all()
+    assert hashes.said_stale == 2
 
 
 async def test_while_the_database_is_away_known_keys_go_on_for_a_minute() -> None:

@@ -44,4 +44,4 @@ async def test_the_bound_holds_and_the_loss_is_counted() -> None:
     for _ in range(15):
         writer.record(row())
     await writer.aclose()
-    assert (len(writer._rows), writer.lost) == (10, 5)
+    assert (writer.queued, writer.lost) == (10, 5)

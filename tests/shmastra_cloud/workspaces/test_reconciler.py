@@ -16,7 +16,11 @@ async def working(store: Workspaces, engine: Any) -> AsyncIterator[None]:
     async def key(_user: UUID) -> str:
         return "vk_test"
 
-    task = asyncio.create_task(Reconciler(store, engine, key, "http://127.0.0.1:4000", "v1").run())
+    async def further() -> list[str]:
+        return ["acme"]
+
+    worker = Reconciler(store, engine, key, "http://127.0.0.1:4000", "v1", further_providers=further)
+    task = asyncio.create_task(worker.run())
     try:
         yield
     finally:
@@ -38,6 +42,7 @@ async def test_a_wanted_workspace_becomes_ready_with_its_own_env(store: Workspac
     row = await store.get(user_id)
     assert row.sandbox_id is not None
     assert "OPENAI_API_KEY=vk_test" in engine.env[row.sandbox_id]
+    assert "ACME_BASE_URL=http://127.0.0.1:4000/api/gateway/acme/v1\n" in engine.env[row.sandbox_id]
     assert f"MASTRA_AUTH_TOKEN={row.mastra_token}" in engine.env[row.sandbox_id]
     assert (row.version, row.env_version) == ("v1", row.wanted_env_version)
 
