@@ -157,11 +157,11 @@ def _value(row: Found) -> str:
 
 
 def _number(value: float) -> str:
-    """Write three digits that count, and thousands apart."""
+    """Write about three digits that count, and thousands apart."""
     size = abs(value)
     if size >= 100 or value == int(value):
         return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.3f}"
 
 
 if __name__ == "__main__":

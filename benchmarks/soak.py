@@ -22,7 +22,8 @@ from benchmarks.traffic import METERED, Client
 from benchmarks.trend import Trend, trend
 
 SAMPLE_SECONDS = 2.0
-WARM_UP_PART, WARM_UP_LEAST_SECONDS = 0.2, 60  # until caches hold every key in use
+# Memory was seen to rise for five minutes and then to stay.
+WARM_UP_PART, WARM_UP_SECONDS = 0.2, 360
 MEMORY_PART, MEMORY_LEAST_MB = 0.03, 2.0
 DESCRIPTORS_PART, DESCRIPTORS_LEAST = 0.0, 4.0
 SETTLE_SECONDS = 5
@@ -81,7 +82,8 @@ def main() -> None:
 
 
 def _trend(samples: list[tuple[float, float]], part: float, least: float) -> Trend:
-    begin = max(samples[-1][0] * WARM_UP_PART, WARM_UP_LEAST_SECONDS)
+    length = samples[-1][0]
+    begin = max(length * WARM_UP_PART, min(WARM_UP_SECONDS, length / 2))
     return trend([sample for sample in samples if sample[0] >= begin], part=part, least=least)
 
 
