@@ -2,7 +2,7 @@
 -- Safe to paste by hand into a Supabase SQL editor and safe to run again.
 
 -- `user_id` refers to nothing, and is all zeros where the user was gone already: what a removed user cost stays counted.
--- Calls that failed are counted under no model, since a failed call may name any.
+-- Calls that failed are counted under no model, since a failed call may name any; 499 is one that its client left.
 create table if not exists public.usage_days (
   day date not null,
   user_id uuid not null,
@@ -23,12 +23,12 @@ begin
     select (created_at at time zone 'utc')::date,
            coalesce(user_id, '00000000-0000-0000-0000-000000000000'),
            provider,
-           case when status < 400 then coalesce(model, '') else '' end,
+           case when status < 400 or status = 499 then coalesce(model, '') else '' end,
            count(*),
            coalesce(sum(input_tokens), 0),
            coalesce(sum(output_tokens), 0),
            coalesce(sum(cost_usd), 0),
-           count(*) filter (where cost_usd is null and status < 400)
+           count(*) filter (where cost_usd is null and (status < 400 or status = 499))
     from added group by 1, 2, 3, 4 order by 1, 2, 3, 4
   on conflict (day, user_id, provider, model) do update set
     requests = kept.requests + excluded.requests,
@@ -48,12 +48,12 @@ begin
       select (created_at at time zone 'utc')::date,
              coalesce(user_id, '00000000-0000-0000-0000-000000000000'),
              provider,
-             case when status < 400 then coalesce(model, '') else '' end,
+             case when status < 400 or status = 499 then coalesce(model, '') else '' end,
              count(*),
              coalesce(sum(input_tokens), 0),
              coalesce(sum(output_tokens), 0),
              coalesce(sum(cost_usd), 0),
-             count(*) filter (where cost_usd is null and status < 400)
+             count(*) filter (where cost_usd is null and (status < 400 or status = 499))
       from public.usage_events group by 1, 2, 3, 4
     on conflict do nothing;
     create trigger usage_events_count after insert on public.usage_events
