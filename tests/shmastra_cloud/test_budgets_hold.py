@@ -108,9 +108,9 @@ async def test_64_streams_on_two_processes_do_not_spend_more_than_is_left(
 ) -> None:
     user, key = ann
     await budget(pool, usd_per_month=10)
-    await budget(pool, "organization", usd_per_day="9.93")
+    await budget(pool, "organization", usd_per_day="9.915")
     await spend(pool, user, "9.90")
-    left = 3 * UNITS // 100
+    left = 15 * UNITS // 1000
     with gateways(tmp_path, 2, **environ(dsn, provider)) as both:
         async with httpx.AsyncClient(timeout=SEEING, limits=httpx.Limits(max_connections=200)) as http:
             tasks = [asyncio.ensure_future(stream(http, both[number % 2], key)) for number in range(STREAMS)]
@@ -128,7 +128,7 @@ async def test_64_streams_on_two_processes_do_not_spend_more_than_is_left(
             one.stop()
     begun = [events for status, events in answers if status == 200]
     assert {status for status, _ in answers} <= {200, 429}
-    assert len(begun) >= STREAMS // 4
+    assert len(begun) >= STREAMS // 8
     for events in begun:
         assert events[-1]["error"]["code"] == "budget_exceeded"
     rows = await pool.fetch("select ended, estimated, cost_usd, output_tokens from usage_events")
@@ -136,7 +136,7 @@ async def test_64_streams_on_two_processes_do_not_spend_more_than_is_left(
     assert len(rows) == len(begun)
     settled = int(UNITS * sum(row["cost_usd"] for row in rows))
     assert left // 2 < settled <= left + len(begun) * UNITS_PER_CHUNK
-    assert promised <= 993 * UNITS // 100 + len(begun) * UNITS_PER_CHUNK
+    assert promised <= 9915 * UNITS // 1000 + len(begun) * UNITS_PER_CHUNK
     assert await spent(pool, user) == 990 * UNITS // 100 + settled == await spent(pool, ORGANIZATION)
     assert await held(pool, user) == await held(pool, ORGANIZATION) == 0
     assert sum(map(shown, begun)) == pytest.approx(sum(row["output_tokens"] for row in rows), rel=0.5)
