@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ def prepare() -> None:
     """
     if SERVER_CORE == LOAD_CORE:
         raise SystemExit("The benchmarks need two cores: one for what is measured, one for the load.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is ended
     os.sched_setaffinity(0, {LOAD_CORE})
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
 
