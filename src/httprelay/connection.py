@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from httprelay.errors import RelayError, UpstreamClosed, UpstreamProtocolError, UpstreamTimeout
 from httprelay.response import ResponseParser
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HIGH_WATER = 64 * 1024
 
@@ -26,7 +23,6 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._writing_paused = self._reading_paused = False
         self._active = False
-        self._sink: Callable[[], bool] | None = None
         self._error: RelayError | None = None
         self.answer = ResponseParser()
         self.closed = False
@@ -57,8 +53,6 @@ class Connection(asyncio.Protocol):
             answer.feed(data)
         except UpstreamProtocolError as error:
             self.fail(error)
-        if self._sink is not None and self._error is None and self._sink():
-            return
         if answer.buffered > HIGH_WATER and not answer.done and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -99,20 +93,20 @@ class Connection(asyncio.Protocol):
             await self._drained
         self.last_progress = self._loop.time()
 
-    async def wait(self, seconds: float, sink: Callable[[], bool] | None = None) -> None:
-        """Wait until something of the answer arrives; ``sink`` may take it itself, and says that by True.
+    async def wait(self, seconds: float) -> None:
+        """Wait until something of the answer arrives.
 
         Raises:
             RelayError: nothing more will come, or nothing came in time.
 
         """
         self._raise_error()
-        self._waiter, self._sink = self._loop.create_future(), sink
+        self._waiter = self._loop.create_future()
         self._watch(seconds)
         try:
             await self._waiter
         finally:
-            self._waiter = self._sink = None
+            self._waiter = None
         self._raise_error()
 
     async def read_head(self, seconds: float) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from types import coroutine
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from httprelay.cycle import BODY_FOLLOWS
@@ -114,7 +113,6 @@ class _Exchange:
         self._pump: asyncio.Task[None] | None = None
         self._observer: Observer | None = None
         self._events: WholeEvents | None = None
-        self._unsent: Awaitable[None] | None = None
         self.framing = body_framing(scope["headers"], body)
         self.sent_all = False
         self.client_gone = False
@@ -170,12 +168,9 @@ class _Exchange:
         while more:
             if not answer.buffered and not answer.done:
                 try:
-                    await connection.wait(self._timeouts.idle, self._pass_on)
+                    await connection.wait(self._timeouts.idle)
                 except RelayError as error:
                     return await self._break(error, on_cut)
-                if self._unsent is not None:
-                    unsent, self._unsent = self._unsent, None
-                    await unsent
             more = not answer.done
             if answer.buffered or not more:
                 message = self._next()
@@ -207,27 +202,6 @@ class _Exchange:
             if more and not data:
                 return None
         return {"type": "http.response.body", "body": data, "more_body": more}
-
-    def _pass_on(self) -> bool:
-        """Send what has just arrived, sparing the task that waits for it a turn; False where it must go on.
-
-        ``send`` is begun here, and where the client takes nothing at the moment, the task waits for its end.
-        """
-        if self._connection.answer.done:
-            return False
-        try:
-            message = self._next()
-            if message is None:
-                return True
-            sending = self._send(message).__await__()
-            waits_for = next(sending)
-        except StopIteration:
-            return not self.client_gone
-        except Exception as error:  # noqa: BLE001 -- it is the task's to see, whatever it is
-            self._unsent = _failing(error)
-            return False
-        self._unsent = _rest(sending, waits_for)
-        return False
 
     def stop(self) -> None:
         """Stop sending the request."""
@@ -266,18 +240,3 @@ class _Exchange:
                     connection.write(b"0\r\n\r\n")
                 self.sent_all = True
             await connection.drain()
-
-
-@coroutine
-def _rest(begun: Generator[Any, None, None], waits_for: object) -> Generator[Any, None, None]:
-    """Go on with what was begun outside of any task, from where it waits."""
-    try:
-        yield waits_for
-    except BaseException:
-        begun.close()
-        raise
-    yield from begun
-
-
-async def _failing(error: Exception) -> None:
-    raise error
