@@ -14,7 +14,6 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -25,33 +24,15 @@ from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, budgets, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, open_pool
-from shmastra_cloud.gateway import (
-    BatchWriter,
-    KeyCache,
-    Ownership,
-    chosen_models,
-    further_names,
-    providers_from_env,
-)
-from shmastra_cloud.gateway_app import (
-    database_answers,
-    make_gateway,
-    make_limits,
-    rule_changed,
-    write_and_tell,
-)
+from shmastra_cloud.gateway import chosen_models
+from shmastra_cloud.gateway_app import database_answers, gateway_parts
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
-from shmastra_cloud.known_keys import KnownKeys
-from shmastra_cloud.metering import KeysInDatabase
 from shmastra_cloud.model_note import model_note
-from shmastra_cloud.owned_ids import OwnedIdsInDatabase
 from shmastra_cloud.probes import Probes
-from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -67,12 +48,12 @@ from shmastra_cloud.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from uuid import UUID
 
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
-    from shmastra_cloud.gateway import Limiter
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.web_process import Asgi
@@ -87,6 +68,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         DatabaseError: the database cannot serve.
         MasterKeyError: the master key cannot be had.
         BundleMissing: Studio's bundle is not there.
+        BadConfiguration: a provider's setting is unusable.
     """
     bundle = studio.Bundle(settings.studio, settings.public_url)
     vault = load_vault(settings)
@@ -97,26 +79,16 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
-    known = KnownKeys(pool, lambda: notifications.connected)
-    keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
-    limits = await make_limits(pool, notifications)
+    gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
     notifications.subscribe(
         {
+            **gateway.heard,
             "sandbox": watch.changed,
-            "user": partial(_user_changed, sessions, keys),
-            "model_rule": partial(rule_changed, keys),
-            **limits.heard(),
+            "user": partial(_user_changed, sessions, gateway.heard["user"]),
         },
-        partial(_forget_all, sessions, keys, watch, limits),
+        partial(_forget_all, sessions, watch, gateway.forget),
     )
-    usage = BatchWriter(partial(write_and_tell, pool, limits))
-    providers = providers_from_env(os.environ)
-    ownership = Ownership(OwnedIdsInDatabase(pool))
-    note = model_note(providers, chosen_models(os.environ, providers))
-    await announce(pool, "web", further_names(providers))
-    telemetry = Telemetry(settings, os.environ, providers)
-    gateway = make_gateway(settings, providers, keys, ownership, usage, activity, telemetry, limits)
-    watched = Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=True))
+    note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
         store,
         watch,
@@ -162,33 +134,16 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, telemetry.metrics(watched))
-    served = telemetry.around(gateway)
-    public = Dispatch({GATEWAY: served, MASTRA: relay}, rest)
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, gateway.metrics)
+    public = Dispatch({GATEWAY: gateway.served, MASTRA: relay}, rest)
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
-            "sandbox": Dispatch({GATEWAY: served}, SmallBodies(healing)),
+            "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[
-            notifications.run(),
-            known.run(),
-            usage.run(),
-            ownership.run(),
-            activity.run(),
-            limits.run(),
-        ],
-        closing=[
-            pool.close,
-            limits.aclose,
-            usage.aclose,
-            ownership.aclose,
-            telemetry.aclose,
-            gateway.aclose,
-            upstreams.aclose,
-            engine.aclose,
-        ],
+        background=[notifications.run(), activity.run(), *gateway.background],
+        closing=[pool.close, *gateway.closing, upstreams.aclose, engine.aclose],
         protocols={"admin": admin.PeerProtocol},
     )
 
@@ -270,15 +225,14 @@ async def _away(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, 503, {"retry-after": "2"})
 
 
-def _user_changed(sessions: Sessions, keys: KeyCache, payload: str) -> None:
+def _user_changed(sessions: Sessions, heard: Callable[[str], None], payload: str) -> None:
     sessions.forget()
-    keys.drop(UUID(payload))
+    heard(payload)
 
 
-def _forget_all(sessions: Sessions, keys: KeyCache, watch: Watch, limits: Limiter) -> None:
-    limits.changed()
+def _forget_all(sessions: Sessions, watch: Watch, forget: Callable[[], None]) -> None:
+    forget()
     sessions.forget()
-    keys.drop_all()
     watch.drop_all()
 
 

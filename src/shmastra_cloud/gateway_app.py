@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from httprelay import Timeouts
@@ -36,11 +37,29 @@ from shmastra_cloud.telemetry import Asked, Telemetry, Watched
 from shmastra_cloud.web_process import GATEWAY, Cloud, Dispatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from shmastra_cloud.database import Pool
     from shmastra_cloud.gateway import Provider, UsageRow
     from shmastra_cloud.settings import Settings
+    from shmastra_cloud.telemetry import Metrics
+    from shmastra_cloud.web_process import Asgi
+
+
+@dataclass(frozen=True)
+class GatewayParts:
+    """The gateway of one process, whatever else that serves: what is served, heard of, run and closed.
+
+    ``heard`` are handlers by channel and ``forget`` what a gap between notifications asks for.
+    """
+
+    providers: Mapping[str, Provider]
+    served: Asgi
+    metrics: Metrics | None
+    heard: dict[str, Callable[[str], None]]
+    forget: Callable[[], None]
+    background: list[Coroutine[Any, Any, None]]
+    closing: list[Callable[[], Awaitable[None]]]
 
 
 async def build_gateway(settings: Settings, dsn: str) -> Cloud:
@@ -50,40 +69,69 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
         DatabaseError: the database cannot serve.
         BadConfiguration: a provider's setting is unusable.
     """
-    providers = providers_from_env(os.environ)
     pool = await open_pool(dsn)
-    await announce(pool, "gateway", further_names(providers))
     notifications = Notifications(dsn, {}, lambda: None)
+    activity = Activity(Awake(pool), settings.idle_seconds)
+    parts = await gateway_parts(settings, pool, notifications, activity, told_by="gateway")
+    notifications.subscribe(parts.heard, parts.forget)
+    probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}), parts.metrics)
+    public = Dispatch({GATEWAY: parts.served}, probes)
+    return Cloud(
+        apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
+        background=[notifications.run(), activity.run(), *parts.background],
+        closing=[pool.close, *parts.closing],
+    )
+
+
+async def gateway_parts(
+    settings: Settings,
+    pool: Pool,
+    notifications: Notifications,
+    activity: Activity,
+    *,
+    told_by: Literal["web", "gateway"],
+) -> GatewayParts:
+    """Put the gateway of one process together, and announce its providers.
+
+    Raises:
+        DatabaseError: the database cannot serve.
+        BadConfiguration: a provider's setting or ``SHMASTRA_PRICES`` is unusable.
+    """
+    providers = providers_from_env(os.environ)
+    prices = Prices(read_own_prices(settings.prices))
+    await announce(pool, told_by, further_names(providers))
     known = KnownKeys(pool, lambda: notifications.connected)
     keys = KeyCache(KeysInDatabase(pool), listening=lambda: notifications.connected, known=known)
     limits = await make_limits(pool, notifications)
-    notifications.subscribe(
-        {
+    usage = BatchWriter(partial(write_and_tell, pool, limits))
+    ownership = Ownership(OwnedIdsInDatabase(pool))
+    telemetry = Telemetry(settings, os.environ, providers)
+    gateway = Gateway(
+        providers,
+        keys,
+        telemetry.sink(usage),
+        lambda user: activity.note(user, "a model call"),
+        ownership=ownership,
+        models=chosen_models(os.environ, providers),
+        prices=prices,
+        limits=limits,
+        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
+        refused=telemetry.refused,
+        origins={origin_of(settings.public_url), origin_of(settings.gateway_url)},
+    )
+    asked = Asked(pool, sandboxes=told_by == "web")
+    return GatewayParts(
+        providers=providers,
+        served=telemetry.around(gateway),
+        metrics=telemetry.metrics(Watched(gateway, keys, usage, notifications, asked)),
+        heard={
             "user": lambda payload: keys.drop(UUID(payload)),
             "model_rule": partial(rule_changed, keys),
             **limits.heard(),
         },
-        partial(_forget_all, keys, limits),
-    )
-    usage = BatchWriter(partial(write_and_tell, pool, limits))
-    activity = Activity(Awake(pool), settings.idle_seconds)
-    telemetry = Telemetry(settings, os.environ, providers)
-    ownership = Ownership(OwnedIdsInDatabase(pool))
-    gateway = make_gateway(settings, providers, keys, ownership, usage, activity, telemetry, limits)
-    metrics = telemetry.metrics(Watched(gateway, keys, usage, notifications, Asked(pool, sandboxes=False)))
-    probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}), metrics)
-    public = Dispatch({GATEWAY: telemetry.around(gateway)}, probes)
-    return Cloud(
-        apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
-        background=[
-            notifications.run(),
-            known.run(),
-            usage.run(),
-            ownership.run(),
-            activity.run(),
-            limits.run(),
-        ],
-        closing=[pool.close, limits.aclose, usage.aclose, ownership.aclose, telemetry.aclose, gateway.aclose],
+        forget=partial(_forget_all, keys, limits),
+        background=[known.run(), usage.run(), ownership.run(), limits.run()],
+        closing=[limits.aclose, usage.aclose, ownership.aclose, telemetry.aclose, gateway.aclose],
     )
 
 
@@ -103,36 +151,6 @@ async def write_and_tell(pool: Pool, limits: Limiter, rows: Sequence[UsageRow]) 
     """Write usage and tell the ledger, which holds on to what a row costs until it is written."""
     await write_usage(pool, rows)
     limits.written(rows)
-
-
-def make_gateway(  # noqa: PLR0913, PLR0917 -- the gateway joins this many parts
-    settings: Settings,
-    providers: Mapping[str, Provider],
-    keys: KeyCache,
-    ownership: Ownership,
-    usage: BatchWriter,
-    activity: Activity,
-    telemetry: Telemetry,
-    limits: Limiter,
-) -> Gateway:
-    """Return the gateway, which counts a call as activity of the key's owner.
-
-    Raises:
-        BadConfiguration: ``SHMASTRA_PRICES`` can't be used.
-    """
-    return Gateway(
-        providers,
-        keys,
-        telemetry.sink(usage),
-        lambda user: activity.note(user, "a model call"),
-        ownership=ownership,
-        models=chosen_models(os.environ, providers),
-        prices=Prices(read_own_prices(settings.prices)),
-        limits=limits,
-        timeouts=Timeouts(first_byte=settings.provider_seconds, idle=settings.provider_seconds),
-        refused=telemetry.refused,
-        origins={origin_of(settings.public_url), origin_of(settings.gateway_url)},
-    )
 
 
 def rule_changed(keys: KeyCache, payload: str) -> None:

@@ -28,7 +28,7 @@ _ALLOWED_PATH = re.compile(r"(?:/(?:\*|[A-Za-z0-9._:@~-]+))+")
 
 @dataclass(frozen=True)
 class Route:
-    """A safe route: ``spends`` says that it uses tokens, ``chat`` that it is OpenAI's chat completions.
+    """A safe route: ``spends`` says that it uses tokens.
 
     ``prose`` says that the answer is text, so that tokens can be estimated from bytes where none are told,
     ``audio`` that speech is made or read, ``draws`` that pictures are made; ``asks_usage`` that a stream is
@@ -42,7 +42,6 @@ class Route:
     prose: bool = True
     audio: bool = False
     draws: bool = False
-    chat: bool = False
     responses: bool = False
     asks_usage: bool = False
     harmless: bool = False
@@ -73,7 +72,6 @@ def _routes(*lines: tuple[str, bytes]) -> tuple[Route, ...]:
             prose=not _NO_PROSE.search(pattern),
             audio=b"audio" in pattern,
             draws=b"images" in pattern,
-            chat=pattern == b"/chat/completions",
             responses=pattern.startswith(b"/responses"),
             asks_usage=pattern in _STREAMS_TEXT,
             harmless=method == "GET" or bool(_FREE.search(pattern)),

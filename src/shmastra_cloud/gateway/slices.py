@@ -184,7 +184,7 @@ class Money:
     async def _lease(self, slice_: Slice, start: int, least: int) -> MoneyLease:
         if self._clock() < self._ask_again:
             raise LimitsUnavailable(AWAY)
-        # In a task of its own: who waits may be no task, or be cancelled, and what was granted must be known.
+        # In a task of its own: who waits may be cancelled, and what was granted must be known.
         lease = await asyncio.shield(asyncio.ensure_future(self._ask(slice_, start, least)))
         if lease is None:
             raise LimitsUnavailable(AWAY)
