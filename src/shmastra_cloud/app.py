@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
+    from shmastra_cloud.identity import Way
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.web_process import Asgi
@@ -84,10 +85,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         {
             **gateway.heard,
             "sandbox": watch.changed,
+            "session": sessions.ended,
             "user": partial(_user_changed, sessions, gateway.heard["user"]),
         },
         partial(_forget_all, sessions, watch, gateway.forget),
     )
+    ways: tuple[Way, ...] = ()
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
         store,
@@ -116,10 +119,11 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         studio.router,
         spending.router,
         budgets.router,
+        *(way.router for way in ways),
     )
     pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
-    pages.state.context = WebContext(settings, pool, sessions)
+    pages.state.context = WebContext(settings, pool, sessions, ways)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
     pages.state.budgets = budgets.BudgetParts(book, spending.Days(pool))
@@ -142,8 +146,19 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
             "admin": commands,
         },
-        background=[notifications.run(), activity.run(), *gateway.background],
-        closing=[pool.close, *gateway.closing, upstreams.aclose, engine.aclose],
+        background=[
+            notifications.run(),
+            activity.run(),
+            *gateway.background,
+            *(work for way in ways for work in way.background),
+        ],
+        closing=[
+            pool.close,
+            *gateway.closing,
+            *(close for way in ways for close in way.closing),
+            upstreams.aclose,
+            engine.aclose,
+        ],
         protocols={"admin": admin.PeerProtocol},
     )
 

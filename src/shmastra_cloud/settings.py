@@ -6,7 +6,7 @@ The names are those that users set; ``docs/reference/environment.md`` explains e
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
+    sign_in_setting: Literal["local", "workos", "oidc"] | None = Field(
+        None, validation_alias="SHMASTRA_SIGN_IN"
+    )
     metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
         "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",
