@@ -5,12 +5,15 @@ The names are those that users set; ``docs/reference/environment.md`` explains e
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shmastra_cloud.peers import TrustedProxies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,11 +47,18 @@ class Settings(BaseSettings):
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
+    trusted_proxies_setting: str = Field("", validation_alias="SHMASTRA_TRUSTED_PROXIES")
     metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
         "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",
         validation_alias="SHMASTRA_EGRESS_ALLOW",
     )
+
+    @field_validator("trusted_proxies_setting")
+    @classmethod
+    def _proxies_can_be_read(cls, text: str) -> str:
+        TrustedProxies.parse(text)
+        return text
 
     @model_validator(mode="after")
     def _addresses_are_safe(self) -> Self:
@@ -83,6 +93,11 @@ class Settings(BaseSettings):
     def https(self) -> bool:
         """Whether browsers reach the cloud under TLS."""
         return self.public_url.startswith("https://")
+
+    @cached_property
+    def trusted_proxies(self) -> TrustedProxies:
+        """The proxies that are believed in what they say of a client."""
+        return TrustedProxies.parse(self.trusted_proxies_setting)
 
     @property
     def local_engine(self) -> bool:
