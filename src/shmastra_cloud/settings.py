@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     own_engine_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_ENGINE_KEY")
     template: str = Field("shmastra", validation_alias="SHMASTRA_TEMPLATE")
     idle_seconds: int = Field(600, ge=5, validation_alias="SHMASTRA_IDLE_SECONDS")
+    web_workers: int = Field(1, ge=1, le=64, validation_alias="SHMASTRA_WEB_WORKERS")
+    web_number: int | None = Field(None, ge=1, le=64, validation_alias="SHMASTRA_WEB_NUMBER")
+    drain_seconds: float = Field(25.0, ge=0, le=3600, validation_alias="SHMASTRA_DRAIN_SECONDS")
+    drain_notice_seconds: float = Field(0.0, ge=0, le=600, validation_alias="SHMASTRA_DRAIN_NOTICE_SECONDS")
+    tls_cert: Path | None = Field(None, validation_alias="SHMASTRA_TLS_CERT")
+    tls_key: Path | None = Field(None, validation_alias="SHMASTRA_TLS_KEY")
     provider_seconds: float = Field(290.0, gt=0, validation_alias="SHMASTRA_PROVIDER_SECONDS")
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
@@ -63,6 +69,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _addresses_are_safe(self) -> Self:
         """Refuse addresses under which a session or a virtual key would cross a network in the clear."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            lacking = "SHMASTRA_TLS_KEY" if self.tls_key is None else "SHMASTRA_TLS_CERT"
+            raise ValueError(f"a certificate and its key are set together: {lacking} is missing")
+        if self.tls_cert is not None and not self.https:
+            raise ValueError(
+                f"with SHMASTRA_TLS_CERT browsers use https, but SHMASTRA_PUBLIC_URL is {self.public_url}"
+            )
         _check_url(self.public_url, "SHMASTRA_PUBLIC_URL")
         _check_url(self.gateway_url, "SHMASTRA_GATEWAY_URL")
         if self.insecure_http:
@@ -87,7 +100,8 @@ class Settings(BaseSettings):
     def public_url(self) -> str:
         """The address that browsers use, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return (self.public_url_setting or f"http://{host}:{self.port}").rstrip("/")
+        scheme = "http" if self.tls_cert is None else "https"
+        return (self.public_url_setting or f"{scheme}://{host}:{self.port}").rstrip("/")
 
     @property
     def https(self) -> bool:
