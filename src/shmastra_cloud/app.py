@@ -23,13 +23,14 @@ from starlette.exceptions import HTTPException
 from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, budgets, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
-from shmastra_cloud.database import Notifications, check_master_key, open_pool
+from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
+from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
 from shmastra_cloud.identity import Sessions, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.model_note import model_note
-from shmastra_cloud.probes import Probes
+from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
@@ -74,11 +75,14 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     bundle = studio.Bundle(settings.studio, settings.public_url)
     vault = load_vault(settings)
     pool = await open_pool(dsn)
+    await check_schema(pool)
     await check_master_key(pool, vault)
-    users, sessions, store = Users(pool, vault), Sessions(pool), Workspaces(pool, vault)
+    draining = Draining()
+    notifications = Notifications(dsn, {}, lambda: None)
+    sessions = Sessions(pool, lambda: notifications.connected)
+    users, store = Users(pool, vault), Workspaces(pool, vault)
     engine, activity = Engine(settings), Activity(store, settings.idle_seconds)
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
-    notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
     notifications.subscribe(
@@ -91,6 +95,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         partial(_forget_all, sessions, watch, gateway.forget),
     )
     ways: tuple[Way, ...] = ()
+    draining.tell(watch.drop_all)
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
         store,
@@ -99,6 +104,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         activity,
         partial(_key_owner, users),
         note=note,
+        draining=draining,
     )
     relay = MastraRelay(
         settings=settings,
@@ -110,7 +116,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         pool=upstreams,
     )
     studio_parts = studio.StudioParts(
-        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note, draining=draining
     )
     pages = _control(
         identity_router,
@@ -132,7 +138,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "database": partial(database_answers, pool),
             "sandboxes": engine.ping,
             "template": partial(_template_is_there, engine),
-        }
+        },
+        draining,
     )
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
@@ -145,6 +152,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
             "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
             "admin": commands,
+            "own": OwnProbes(gateway.metrics),
         },
         background=[
             notifications.run(),
@@ -159,7 +167,9 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             upstreams.aclose,
             engine.aclose,
         ],
-        protocols={"admin": admin.PeerProtocol},
+        protocols={"admin": admin.PeerProtocol, "own": admin.PeerProtocol},
+        draining=draining,
+        cutting=[gateway.cut, upstreams.cut],
     )
 
 

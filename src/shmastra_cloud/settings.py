@@ -5,12 +5,15 @@ The names are those that users set; ``docs/reference/environment.md`` explains e
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shmastra_cloud.peers import TrustedProxies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +43,12 @@ class Settings(BaseSettings):
     own_engine_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_ENGINE_KEY")
     template: str = Field("shmastra", validation_alias="SHMASTRA_TEMPLATE")
     idle_seconds: int = Field(600, ge=5, validation_alias="SHMASTRA_IDLE_SECONDS")
+    web_workers: int = Field(1, ge=1, le=64, validation_alias="SHMASTRA_WEB_WORKERS")
+    web_number: int | None = Field(None, ge=1, le=64, validation_alias="SHMASTRA_WEB_NUMBER")
+    drain_seconds: float = Field(25.0, ge=0, le=3600, validation_alias="SHMASTRA_DRAIN_SECONDS")
+    drain_notice_seconds: float = Field(0.0, ge=0, le=600, validation_alias="SHMASTRA_DRAIN_NOTICE_SECONDS")
+    tls_cert: Path | None = Field(None, validation_alias="SHMASTRA_TLS_CERT")
+    tls_key: Path | None = Field(None, validation_alias="SHMASTRA_TLS_KEY")
     provider_seconds: float = Field(290.0, gt=0, validation_alias="SHMASTRA_PROVIDER_SECONDS")
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
@@ -47,15 +56,29 @@ class Settings(BaseSettings):
     sign_in_setting: Literal["local", "workos", "oidc"] | None = Field(
         None, validation_alias="SHMASTRA_SIGN_IN"
     )
+    trusted_proxies_setting: str = Field("", validation_alias="SHMASTRA_TRUSTED_PROXIES")
     metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
         "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",
         validation_alias="SHMASTRA_EGRESS_ALLOW",
     )
 
+    @field_validator("trusted_proxies_setting")
+    @classmethod
+    def _proxies_can_be_read(cls, text: str) -> str:
+        TrustedProxies.parse(text)
+        return text
+
     @model_validator(mode="after")
     def _addresses_are_safe(self) -> Self:
         """Refuse addresses under which a session or a virtual key would cross a network in the clear."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            lacking = "SHMASTRA_TLS_KEY" if self.tls_key is None else "SHMASTRA_TLS_CERT"
+            raise ValueError(f"a certificate and its key are set together: {lacking} is missing")
+        if self.tls_cert is not None and not self.https:
+            raise ValueError(
+                f"with SHMASTRA_TLS_CERT browsers use https, but SHMASTRA_PUBLIC_URL is {self.public_url}"
+            )
         _check_url(self.public_url, "SHMASTRA_PUBLIC_URL")
         _check_url(self.gateway_url, "SHMASTRA_GATEWAY_URL")
         if self.insecure_http:
@@ -80,12 +103,18 @@ class Settings(BaseSettings):
     def public_url(self) -> str:
         """The address that browsers use, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return (self.public_url_setting or f"http://{host}:{self.port}").rstrip("/")
+        scheme = "http" if self.tls_cert is None else "https"
+        return (self.public_url_setting or f"{scheme}://{host}:{self.port}").rstrip("/")
 
     @property
     def https(self) -> bool:
         """Whether browsers reach the cloud under TLS."""
         return self.public_url.startswith("https://")
+
+    @cached_property
+    def trusted_proxies(self) -> TrustedProxies:
+        """The proxies that are believed in what they say of a client."""
+        return TrustedProxies.parse(self.trusted_proxies_setting)
 
     @property
     def local_engine(self) -> bool:

@@ -135,6 +135,7 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         host=settings.host,
         port=settings.port,
         public_url=settings.public_url,
+        webs=settings.web_workers,
         environ={**os.environ, "SHMASTRA_DATA": str(data)},
         web_only=key_variables(os.environ) | {"SHMASTRA_METRICS_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS"},
         prepare=prepare,

@@ -15,23 +15,3 @@ alter table public.sessions add column if not exists agent text;
 create index if not exists sessions_provider on public.sessions (source, provider_session);
 create index if not exists sessions_check on public.sessions (check_after) where check_after is not null;
 create index if not exists sessions_expiry on public.sessions (expires_at);
-
--- A session that ends is told to every process, so that none goes on believing in it.
-create or replace function public.notify_session() returns trigger language plpgsql as $$
-begin
-  perform pg_notify('session', encode(old.token_hash, 'hex'));
-  return null;
-end $$;
-create or replace trigger sessions_notify after delete on public.sessions
-  for each row execute function public.notify_session();
-
-do $$
-declare grantee text;
-begin
-  foreach grantee in array array['public', 'anon', 'authenticated'] loop
-    if grantee = 'public' or exists (select from pg_roles where rolname = grantee) then
-      execute format('revoke all on function public.notify_session() from %s',
-        case grantee when 'public' then 'public' else quote_ident(grantee) end);
-    end if;
-  end loop;
-end $$;

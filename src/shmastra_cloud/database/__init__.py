@@ -13,7 +13,7 @@ from shmastra_cloud.database.errors import (
     MigrationFailed,
     UnsuitableDatabase,
 )
-from shmastra_cloud.database.migrate import migrate, pending
+from shmastra_cloud.database.migrate import check_schema, migrate, pending
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, check_master_key, open_pool
 
@@ -27,6 +27,7 @@ __all__ = [
     "Row",
     "UnsuitableDatabase",
     "check_master_key",
+    "check_schema",
     "migrate",
     "open_pool",
     "pending",

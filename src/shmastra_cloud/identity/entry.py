@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi.responses import RedirectResponse
 
 from shmastra_cloud.identity.sessions import SESSION_LIFE, Device, Provided, cookie_name
+from shmastra_cloud.peers import client_address
 from shmastra_cloud.web_context import WebContext, token_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ async def enter(
     before = token_of(request)
     if before:
         await here.sessions.end(before)
-    device = Device(request.client.host if request.client else None, request.headers.get("user-agent"))
+    address = client_address(request.scope, here.settings.trusted_proxies)
+    device = Device(address, request.headers.get("user-agent"))
     token = await here.sessions.start(user_id, provided=provided, device=device)
     response = RedirectResponse(place, 303)
     https = here.settings.https

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from shmastra_cloud.identity.links import hash_token
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from shmastra_cloud.database import Pool
@@ -59,10 +60,14 @@ class Device:
 
 
 class Sessions:
-    """Makes, finds and ends sessions."""
+    """Makes, finds and ends sessions.
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    ``listening`` says whether ends of sessions are heard of (:meth:`ended`); while not, each is looked up.
+    """
+
+    def __init__(self, pool: Pool, listening: Callable[[], bool] = lambda: True) -> None:
+        self._pool, self._listening = pool, listening
+        self._generation = 0
         self._cache: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
 
     async def start(
@@ -93,8 +98,9 @@ class Sessions:
             return None
         digest = hash_token(token)
         cached = self._cache.get(digest)
-        if cached is not None and cached[0] > time.monotonic():
+        if cached is not None and cached[0] > time.monotonic() and self._listening():
             return cached[1]
+        generation = self._generation
         row = await self._pool.fetchrow(
             "select u.id, u.email, u.role from sessions s join users u on u.id = s.user_id"
             " where s.token_hash = $1 and s.expires_at > now() and u.disabled_at is null",
@@ -104,7 +110,8 @@ class Sessions:
             self._cache.pop(digest, None)
             return None
         user = User(row["id"], row["email"], row["role"])
-        self._cache[digest] = (time.monotonic() + CACHE_SECONDS, user)
+        if generation == self._generation:  # else it may have ended while it was looked up
+            self._cache[digest] = (time.monotonic() + CACHE_SECONDS, user)
         while len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
         return user
@@ -114,10 +121,12 @@ class Sessions:
         await self._pool.execute("delete from sessions where token_hash = $1", hash_token(token))
         self._cache.pop(hash_token(token), None)
 
-    def ended(self, token_hash: str) -> None:
-        """Drop one session, of whose end the database has told (its hash in hexadecimal)."""
-        self._cache.pop(bytes.fromhex(token_hash), None)
+    def ended(self, payload: str) -> None:
+        """Take a notification that a session has ended, wherever; the payload is its token's hash in hex."""
+        self._generation += 1
+        self._cache.pop(bytes.fromhex(payload), None)
 
     def forget(self) -> None:
         """Drop the cache, after a change of users."""
+        self._generation += 1
         self._cache.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
 
+from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import User
 from shmastra_cloud.pages import page
 from shmastra_cloud.returns import safe_return
@@ -43,6 +44,7 @@ class WorkspaceParts:
     activity: Activity
     key_owner: Callable[[str], Awaitable[UUID | None]]
     note: str | None = None
+    draining: Draining = field(default_factory=Draining)
 
 
 class ConfirmReset(BaseModel):
@@ -102,7 +104,7 @@ async def events(here: Parts, user: Mine) -> Response:
 
 async def _changes(here: WorkspaceParts, user_id: UUID) -> AsyncIterator[dict[str, str]]:
     last = ""
-    while True:
+    while not here.draining.begun:  # a browser asks again, and is answered by another process
         workspace = await here.watch.find(user_id)
         if workspace is None:
             return
