@@ -144,7 +144,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, gateway.metrics)
+    hooks = [path for way in ways for path in way.hooks]
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url, hooks), ready, gateway.metrics)
     public = Dispatch({GATEWAY: gateway.served, MASTRA: relay}, rest)
     return Cloud(
         apps={
