@@ -21,7 +21,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
-from shmastra_cloud import admin, budgets, spending, studio, workspaces
+from shmastra_cloud import admin, budgets, reach, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
 from shmastra_cloud.draining import Draining
@@ -123,10 +123,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         studio.router,
         spending.router,
         budgets.router,
+        reach.router,
     )
     pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
     pages.state.context = WebContext(settings, pool, sessions)
+    pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
     pages.state.budgets = budgets.BudgetParts(book, spending.Days(pool))
