@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
+    from shmastra_cloud.identity import Way
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.web_process import Asgi
@@ -93,6 +94,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         },
         partial(_forget_all, sessions, watch, gateway.forget),
     )
+    ways: tuple[Way, ...] = ()
     draining.tell(watch.drop_all)
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
@@ -124,10 +126,11 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         spending.router,
         budgets.router,
         reach.router,
+        *(way.router for way in ways),
     )
     pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
-    pages.state.context = WebContext(settings, pool, sessions)
+    pages.state.context = WebContext(settings, pool, sessions, ways)
     pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
@@ -153,8 +156,19 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "admin": commands,
             "own": OwnProbes(gateway.metrics),
         },
-        background=[notifications.run(), activity.run(), *gateway.background],
-        closing=[pool.close, *gateway.closing, upstreams.aclose, engine.aclose],
+        background=[
+            notifications.run(),
+            activity.run(),
+            *gateway.background,
+            *(work for way in ways for work in way.background),
+        ],
+        closing=[
+            pool.close,
+            *gateway.closing,
+            *(close for way in ways for close in way.closing),
+            upstreams.aclose,
+            engine.aclose,
+        ],
         protocols={"admin": admin.PeerProtocol, "own": admin.PeerProtocol},
         draining=draining,
         cutting=[gateway.cut, upstreams.cut],

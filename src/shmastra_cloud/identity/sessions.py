@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from shmastra_cloud.identity.links import hash_token
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SESSION_LIFE = dt.timedelta(days=30)
 CACHE_SECONDS = 5
 CACHE_SIZE = 10_000
+AGENT_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,28 @@ def cookie_name(*, https: bool) -> str:
     return "__Host-shmastra_session" if https else "shmastra_session"
 
 
+@dataclass(frozen=True)
+class Provided:
+    """The identity provider's own session behind one of ours.
+
+    ``secret`` is what it can be asked with again (sealed already), ``check_seconds`` after how long it
+    must be.
+    """
+
+    source: Literal["workos", "oidc"]
+    session: str | None = None
+    secret: bytes | None = None
+    check_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a session is used, for the person who looks through his sessions; untrusted text, cut to size."""
+
+    address: str | None = None
+    agent: str | None = None
+
+
 class Sessions:
     """Makes, finds and ends sessions.
 
@@ -47,14 +70,25 @@ class Sessions:
         self._generation = 0
         self._cache: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
 
-    async def start(self, user_id: UUID) -> str:
+    async def start(
+        self, user_id: UUID, *, provided: Provided | None = None, device: Device | None = None
+    ) -> str:
         """Open a session and return the token for its cookie."""
         token = secrets.token_urlsafe(32)
+        now, device = dt.datetime.now(dt.UTC), device or Device()
+        check = provided.check_seconds if provided else None
         await self._pool.execute(
-            "insert into sessions (token_hash, user_id, expires_at) values ($1, $2, $3)",
+            "insert into sessions (token_hash, user_id, expires_at, source, provider_session,"
+            " provider_secret, check_after, address, agent) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             hash_token(token),
             user_id,
-            dt.datetime.now(dt.UTC) + SESSION_LIFE,
+            now + SESSION_LIFE,
+            provided.source if provided else "local",
+            provided.session if provided else None,
+            provided.secret if provided else None,
+            None if check is None else now + dt.timedelta(seconds=check),
+            device.address,
+            (device.agent or "")[:AGENT_CHARACTERS] or None,
         )
         return token
 

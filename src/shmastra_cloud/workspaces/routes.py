@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -15,6 +14,7 @@ from sse_starlette import EventSourceResponse
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import User
 from shmastra_cloud.pages import page
+from shmastra_cloud.returns import safe_return
 from shmastra_cloud.web_context import signed_in, visitor
 from shmastra_cloud.workspaces.errors import IllegalTransition
 from shmastra_cloud.workspaces.status import MAX_ATTEMPTS, Status, check_report, check_transition
@@ -32,7 +32,6 @@ router = APIRouter()
 heal_router = APIRouter()
 
 STREAM_SECONDS = 25.0
-SAFE_RETURN = re.compile(r"/(studio|workspace|manage)(/[A-Za-z0-9._~%-]+)*/?(\?[A-Za-z0-9._~%&=+-]*)?")
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,6 @@ def parts(request: Request) -> WorkspaceParts:
 
 Mine = Annotated[User, Depends(signed_in)]
 Parts = Annotated[WorkspaceParts, Depends(parts)]
-
-
-def safe_return(wanted: str | None) -> str:
-    """Return ``wanted`` where it is a plain path of ours, else Studio's."""
-    if wanted and SAFE_RETURN.fullmatch(wanted) and "/.." not in wanted and "%2e" not in wanted.lower():
-        return wanted
-    return "/studio"
 
 
 @router.get("/workspace")
