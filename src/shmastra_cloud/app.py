@@ -27,7 +27,7 @@ from shmastra_cloud.database import Notifications, check_master_key, check_schem
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
-from shmastra_cloud.identity import Sessions, Users, key_hash
+from shmastra_cloud.identity import Sessions, Users, choose, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import OwnProbes, Probes
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from shmastra_cloud.database import Pool
-    from shmastra_cloud.identity import Way
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.web_process import Asgi
@@ -94,7 +93,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         },
         partial(_forget_all, sessions, watch, gateway.forget),
     )
-    ways: tuple[Way, ...] = ()
+    ways = choose.ways(settings, pool, vault, users)
     draining.tell(watch.drop_all)
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
