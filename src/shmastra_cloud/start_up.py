@@ -19,7 +19,15 @@ from shmastra_cloud.identity import Users, make_link
 from shmastra_cloud.progress import Progress
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.supervisor import UpPlan, existing
-from shmastra_cloud.templates import SOURCE, BuildFailed, build, install, is_built, is_installed, studio_bundle
+from shmastra_cloud.templates import (
+    SOURCE,
+    BuildFailed,
+    build,
+    install,
+    is_built,
+    is_installed,
+    studio_bundle,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

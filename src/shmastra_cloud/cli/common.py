@@ -33,6 +33,7 @@ Profile = Annotated[
 ]
 HELP = {"help_option_names": ["-h", "--help"]}
 VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{2,99}")
+CREDENTIAL = "shmastra_"
 SECRET_CHARACTERS = 64 * 1024
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -109,18 +110,22 @@ def settings() -> Settings:
 def read_secrets(folder: Path) -> None:
     """Put into the environment what a folder of secrets says and it does not: each file is named as a variable.
 
-    systemd's credentials and the secrets of compose and Kubernetes are such folders; other names are left alone.
+    The secrets of compose and Kubernetes are such folders, and systemd's credentials, which
+    ``LoadCredential=shmastra:FOLDER`` names ``shmastra_VARIABLE``. Files with other names are left alone.
 
     Raises:
         Failed: the folder, or a file in it, cannot be read.
     """
     try:
-        found = [path for path in folder.iterdir() if VARIABLE_NAME.fullmatch(path.name) and path.is_file()]
-        for path in found:
-            with path.open() as file:
-                os.environ.setdefault(path.name, file.read(SECRET_CHARACTERS).rstrip("\n"))
+        for path in folder.iterdir():
+            name = path.name.removeprefix(CREDENTIAL)
+            if VARIABLE_NAME.fullmatch(name) and path.is_file():
+                with path.open() as file:
+                    os.environ.setdefault(name, file.read(SECRET_CHARACTERS).rstrip("\n"))
     except (OSError, UnicodeDecodeError) as error:
-        raise Failed(f"The secrets in {folder} cannot be read ({error}); SHMASTRA_SECRETS names it.") from error
+        raise Failed(
+            f"The secrets in {folder} cannot be read ({error}); SHMASTRA_SECRETS names it."
+        ) from error
 
 
 def read_files(folder: Path, profile: str | None) -> None:

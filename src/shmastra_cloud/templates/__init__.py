@@ -4,7 +4,15 @@ TemplateError
 └── BuildFailed    a step of the recipe failed; nothing half-built is left under the template's name
 """
 
-from shmastra_cloud.templates.build import SOURCE, build, install, is_built, is_installed, source_version, studio_bundle
+from shmastra_cloud.templates.build import (
+    SOURCE,
+    build,
+    install,
+    is_built,
+    is_installed,
+    source_version,
+    studio_bundle,
+)
 from shmastra_cloud.templates.errors import BuildFailed, TemplateError
 
 __all__ = [
