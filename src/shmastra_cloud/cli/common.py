@@ -108,7 +108,7 @@ def settings() -> Settings:
 
 
 def read_secrets(folder: Path) -> None:
-    """Put into the environment what a folder of secrets says and it does not: each file is named as a variable.
+    """Put into the environment what a folder of secrets says and it does not, a file for each variable.
 
     The secrets of compose and Kubernetes are such folders, and systemd's credentials, which
     ``LoadCredential=shmastra:FOLDER`` names ``shmastra_VARIABLE``. Files with other names are left alone.
