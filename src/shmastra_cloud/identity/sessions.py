@@ -71,13 +71,18 @@ class Sessions:
         self._cache: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
 
     async def start(
-        self, user_id: UUID, *, provided: Provided | None = None, device: Device | None = None
+        self,
+        user_id: UUID,
+        *,
+        provided: Provided | None = None,
+        device: Device | None = None,
+        pool: Pool | None = None,
     ) -> str:
-        """Open a session and return the token for its cookie."""
+        """Open a session (in the transaction ``pool``) and return the token for its cookie."""
         token = secrets.token_urlsafe(32)
         now, device = dt.datetime.now(dt.UTC), device or Device()
         check = provided.check_seconds if provided else None
-        await self._pool.execute(
+        await (pool or self._pool).execute(
             "insert into sessions (token_hash, user_id, expires_at, source, provider_session,"
             " provider_secret, check_after, address, agent) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             hash_token(token),
@@ -130,6 +135,10 @@ class Sessions:
         """Take a notification that a session has ended, wherever; the payload is its token's hash in hex."""
         self._generation += 1
         self._cache.pop(bytes.fromhex(payload), None)
+
+    def user_changed(self, _payload: str) -> None:
+        """Take a notification that a user has changed."""
+        self.forget()
 
     def forget(self) -> None:
         """Drop the cache, after a change of users."""

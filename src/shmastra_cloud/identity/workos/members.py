@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from shmastra_cloud.identity.arrival import MEMBERSHIP
+from shmastra_cloud.identity.membership import MEMBERSHIP
 from shmastra_cloud.identity.workos.errors import Away
 
 if TYPE_CHECKING:
