@@ -221,7 +221,7 @@ class Provider:
         Raises:
             Refused: WorkOS does not know the client id.
         """
-        await self._ask(self._client.user_management.get_jwks(str(self._client.client_id)))
+        await self._ask(self._client.request_raw("get", ("sso", "jwks", str(self._client.client_id))))
 
     def delivered(self, body: bytes, signature: str) -> dict[str, Any]:
         """Return the event in a webhook's body.
