@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shmastra_cloud.peers import TrustedProxies
+from shmastra_cloud.sign_in_choice import SignIn, chosen_way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,9 +55,16 @@ class Settings(BaseSettings):
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
-    sign_in_setting: Literal["local", "workos", "oidc"] | None = Field(
-        None, validation_alias="SHMASTRA_SIGN_IN"
+    sign_in_setting: SignIn | None = Field(None, validation_alias="SHMASTRA_SIGN_IN")
+    workos_api_key: SecretStr | None = Field(None, validation_alias="WORKOS_API_KEY")
+    workos_client_id: str | None = Field(None, validation_alias="WORKOS_CLIENT_ID")
+    workos_organization_id: str | None = Field(None, validation_alias="WORKOS_ORGANIZATION_ID")
+    workos_cookie_password: SecretStr | None = Field(
+        None, min_length=32, validation_alias="WORKOS_COOKIE_PASSWORD"
     )
+    workos_base_url: str | None = Field(None, validation_alias="WORKOS_BASE_URL")
+    workos_webhook_secret: SecretStr | None = Field(None, validation_alias="WORKOS_WEBHOOK_SECRET")
+    workos_admin_roles_setting: str = Field("admin", validation_alias="SHMASTRA_WORKOS_ADMIN_ROLES")
     trusted_proxies_setting: str = Field("", validation_alias="SHMASTRA_TRUSTED_PROXIES")
     metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
@@ -69,6 +77,14 @@ class Settings(BaseSettings):
     def _proxies_can_be_read(cls, text: str) -> str:
         TrustedProxies.parse(text)
         return text
+
+    @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        if self.sign_in == "workos" and self.workos_base_url is not None:
+            _check_url(self.workos_base_url, "WORKOS_BASE_URL")
+            if not self.workos_base_url.startswith("https://") and not _is_loopback(self.workos_base_url):
+                raise ValueError("WORKOS_BASE_URL must be an https address: the API key goes there")
+        return self
 
     @model_validator(mode="after")
     def _addresses_are_safe(self) -> Self:
@@ -116,6 +132,32 @@ class Settings(BaseSettings):
     def trusted_proxies(self) -> TrustedProxies:
         """The proxies that are believed in what they say of a client."""
         return TrustedProxies.parse(self.trusted_proxies_setting)
+
+    @cached_property
+    def sign_in(self) -> SignIn:
+        """The way to sign in, beside one-time links.
+
+        Raises:
+            ValueError: a provider is configured in part, or two are and nothing says which one is meant.
+        """
+        return chosen_way(
+            self.sign_in_setting,
+            {
+                "workos": {
+                    "WORKOS_API_KEY": self.workos_api_key,
+                    "WORKOS_CLIENT_ID": self.workos_client_id,
+                    "WORKOS_ORGANIZATION_ID": self.workos_organization_id,
+                    "WORKOS_COOKIE_PASSWORD": self.workos_cookie_password,
+                },
+            },
+        )
+
+    @property
+    def workos_admin_roles(self) -> frozenset[str]:
+        """The slugs of the roles at WorkOS that make an admin here."""
+        return frozenset(
+            slug for part in self.workos_admin_roles_setting.split(",") if (slug := part.strip())
+        )
 
     @property
     def local_engine(self) -> bool:
