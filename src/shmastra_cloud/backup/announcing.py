@@ -11,6 +11,6 @@ Deed: TypeAlias = Literal["backup.made", "backup.restored"]
 
 
 def announce(deed: Deed, facts: dict[str, Any]) -> None:
-    """Write down what was done; ``facts`` is what the command says of it, which holds no secret."""
+    """Say what was done; ``facts`` is what the command prints of it, which holds no secret."""
     where = facts.get("file") or facts.get("data")
-    log.info("%s: %s, %d users, %d sandboxes", deed, where, facts["users"], len(facts["sandboxes"]))
+    log.debug("%s: %s, %d users, %d sandboxes", deed, where, facts["users"], len(facts["sandboxes"]))

@@ -26,6 +26,7 @@ LEVEL = 3
 MAX_WINDOW = 1 << 27  # what zstd itself takes without being asked to
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MAX_NAME = 90
+MAX_MEMBERS = 10_000  # two of each sandbox and template, one of each table
 BLOCK = tarfile.BLOCKSIZE
 
 
@@ -137,6 +138,8 @@ class Reader:
             yield found.name, body
             for _ in body:
                 pass
+            if len(self.read) == MAX_MEMBERS:
+                raise BadBackup("The file holds more than a backup can: it is none, or it was changed.")
             self.read.append(found.member())
         self._check_end()
 

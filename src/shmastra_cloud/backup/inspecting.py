@@ -21,9 +21,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     """Give a backup's file.
 
     Raises:
-        BadBackup: it is no file.
+        BadBackup: there is none, or it is no file.
     """
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        raise BadBackup(f"There is no file {path}.")
+    if not path.is_file():
         raise BadBackup(
             f"{path} is not a file. A backup is read twice, so that it cannot come through a pipe."
         )

@@ -76,10 +76,10 @@ def wanted(settings: Settings, *, files_only: bool, templates: bool) -> Wanted:
     data, elsewhere = settings.data.resolve(), settings.database_url is not None
     files = settings.local_engine and (data / "engine").exists()
     if elsewhere and not files_only:
-        more = " Add --files-only to save the sandboxes' files alone." if files else ""
+        more = "Add --files-only to save the sandboxes' files." if files else "No sandbox's files are here."
         raise NotPossible(
             "The database is at DATABASE_URL, and its owner's to back up (with Supabase: its own backups, or "
-            f"pg_dump).{more}"
+            f"pg_dump). {more}"
         )
     if files_only and not files:
         raise NotPossible("No sandbox runs on this machine, so that there are no files to save.")
@@ -103,9 +103,9 @@ async def make(settings: Settings, target: Path, what: Wanted, say: Callable[[st
         source = await open_.enter_async_context(database(data, running=running)) if what.database else None
         saved = await _sandboxes(source, data) if what.files else {}
         names = _templates(data, saved) if what.templates else []
+        out = open_.enter_context(output(target))
         await _check_space(data, target, source, saved, names)
         copier = await open_.enter_async_context(engine(data, running=running)) if saved else None
-        out = open_.enter_context(output(target))
         writer, made = Writer(out), _Made()
         writer.add(FIRST, opening())
         if source is not None:

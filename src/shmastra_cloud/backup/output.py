@@ -27,12 +27,16 @@ def output(target: Path) -> Iterator[IO[bytes]]:
     file, when all of it is on the disk. An error leaves nothing; of a kill, the next backup writes over it.
 
     Raises:
-        NotPossible: what stands under the name is no file, or another backup is being written to it.
+        NotPossible: it cannot be written there, or another backup is being written to it.
     """
     if target == STDOUT:
+        if sys.stdout.isatty():
+            raise NotPossible("A backup is not for a terminal. Send it on: shmastra backup - | ...")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if not target.parent.is_dir():
+        raise NotPossible(f"There is no folder {target.parent}.")
     if target.exists() and not stat.S_ISREG(target.stat().st_mode):
         raise NotPossible(f"{target} is not a file. Name a new file, or - for the standard output.")
     partial = target.with_name(f".{target.name}.partial")

@@ -20,7 +20,7 @@ from shmastra_cloud.backup.refilling import refilled
 from shmastra_cloud.backup.staging import Staging
 from shmastra_cloud.database import known_migrations
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.supervisor import SERVICE, account, held, own
+from shmastra_cloud.supervisor import SERVICE, account, held, own, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shmastra_cloud.backup.refilling import Refill
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
+    from shmastra_cloud.supervisor import Account
 
 SYNC_SECONDS = 600
 WORDS = {"sandboxes": "sandbox", "templates": "template"}
@@ -74,7 +75,7 @@ async def restore(settings: Settings, path: Path, how: How, say: Callable[[str],
             with suppress(OSError):
                 moves.clear(data)
             raise
-        if there and manifest.sandboxes and (data / "engine" / "sandboxes").exists():
+        if data / "engine" / "sandboxes" in there:
             await stop_sandboxes(data / "engine")
         _sync(data)
         say("putting it into place")
@@ -134,11 +135,11 @@ def _check_place(settings: Settings, manifest: Manifest) -> None:
 
 def _there(data: Path, manifest: Manifest) -> list[Path]:
     """Return what of an installation is there already."""
-    found = [data / "postgres"] if manifest.has_database else []
-    sandboxes = data / "engine" / "sandboxes"
-    if sandboxes.is_dir() and any(sandboxes.iterdir()):
+    postgres, sandboxes = data / "postgres", data / "engine" / "sandboxes"
+    found = [postgres] if manifest.has_database and postgres.exists() else []
+    if manifest.sandboxes_at == "here" and sandboxes.is_dir() and any(sandboxes.iterdir()):
         found.append(sandboxes)
-    return [path for path in found if path.exists()]
+    return found
 
 
 def _key(settings: Settings, manifest: Manifest, how: How) -> Vault | None:
@@ -167,7 +168,7 @@ async def _stage(
     data: Path, file: IO[bytes], manifest: Manifest, new: Vault | None, say: Callable[[str], None]
 ) -> tuple[list[str], int]:
     """Make all of it under the staged folder; return the names to be moved, and how many are made anew."""
-    who = account(SERVICE)
+    who = _service(data, manifest)
     folder = own(moves.staged(data), who, 0o711)
     here = manifest.sandboxes_at == "here"
     present = [one.id for one in manifest.sandboxes] if here else None
@@ -175,6 +176,7 @@ async def _stage(
     file.seek(0)
     reader = Reader(file)
     filled = refilled(folder, who, manifest, new, present) if manifest.has_database else nullcontext()
+    say("making the database")
     async with filled as rows:
         await _pour(reader, rows, files, say)
         if reader.read[:-1] != manifest.sums():
@@ -185,6 +187,12 @@ async def _stage(
     return names, 0 if rows is None else rows.made_anew
 
 
+def _service(data: Path, manifest: Manifest) -> Account | None:
+    """Return whom the database will belong to: as with `shmastra up`, or whoever has the folder already."""
+    owner = owner_of(data)
+    return account(SERVICE) if owner is None or manifest.sandboxes_at == "here" else owner
+
+
 async def _pour(
     reader: Reader, rows: Refill | None, files: Staging | None, say: Callable[[str], None]
 ) -> None:
@@ -192,7 +200,6 @@ async def _pour(
     for name, body in reader.members():
         kind, _, rest = name.partition("/")
         if kind == "database" and rows is not None:
-            say(f"restoring the table {rest}")
             await rows.take(rest, body)
         elif kind in WORDS and files is not None:
             if rest.endswith("/files.tar"):

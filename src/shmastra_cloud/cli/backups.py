@@ -84,7 +84,8 @@ def restore_command(
         _print_check(check(file), as_json=as_json)
         return
     found = settings()
-    found = found.model_copy(update={"data": settle(found.data, account(SERVICE), _tell)})
+    service = account(SERVICE) if found.local_engine else None
+    found = found.model_copy(update={"data": settle(found.data, service, _tell)})
     with Progress(_tell) as progress:
         done = asyncio.run(restore(found, file, How(force, new_master_key), progress))
     announce("backup.restored", done)
