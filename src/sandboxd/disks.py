@@ -54,7 +54,7 @@ def copy(image: Path, mounted: Path, target: Path) -> None:
     with _frozen(mounted) if mounted.is_mount() else contextlib.nullcontext():
         try:
             done = subprocess.run(  # noqa: S603 -- our own words
-                ["/usr/bin/cp", "--reflink=auto", "--sparse=auto", str(image), str(target)],
+                ["cp", "--reflink=auto", "--sparse=auto", str(image), str(target)],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
