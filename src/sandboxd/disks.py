@@ -42,8 +42,8 @@ async def make_empty(image: Path, size: int) -> None:
 def copy(image: Path, mounted: Path, target: Path) -> None:
     """Copy a disk as it is now, where it is mounted or not; holes stay holes.
 
-    Whoever writes to it must stand still already: a process that waits for a frozen file system cannot be
-    stopped. It blocks, for a thread of its own: nobody who waits for it can leave the file system frozen.
+    Its file system is frozen meanwhile: what runs goes on, and waits where it writes. This blocks, for a
+    thread of its own: nobody who gives up waiting for it leaves the file system frozen.
 
     Raises:
         CommandFailed: there is no room for the copy, or it took too long.
@@ -51,10 +51,13 @@ def copy(image: Path, mounted: Path, target: Path) -> None:
     """
     target.unlink(missing_ok=True)
     target.touch(mode=0o600)
+    if mounted.is_mount():
+        # so that less is left to write while it is frozen
+        subprocess.run(["sync", "--file-system", str(mounted)], check=True, timeout=COPY_SECONDS)  # noqa: S603, S607
     with _frozen(mounted) if mounted.is_mount() else contextlib.nullcontext():
         try:
             done = subprocess.run(  # noqa: S603 -- our own words
-                ["cp", "--reflink=auto", "--sparse=auto", str(image), str(target)],
+                ["cp", "--reflink=auto", "--sparse=auto", str(image), str(target)],  # noqa: S607 -- as everywhere here
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -237,7 +237,7 @@ class Engine:
 
         Raises:
             NoSuchSandbox: there is none of that id.
-            EngineError: there is no room for the copy, or the sandbox does not stand still.
+            EngineError: there is no room for the copy.
         """
         async with self._held(sandbox_id) as live:
             copies = self._data / "copies"

@@ -146,24 +146,12 @@ class Sandbox:
         self._frozen = False
 
     async def copy_disk(self, target: Path) -> None:
-        """Copy its disk as it is at one moment, for which its processes stand still; who talks to it waits.
+        """Copy its disk as it is at one moment, until whose end whoever writes to it waits.
 
         Raises:
-            WrongState: it does not come to a stop.
             CommandFailed: there is no room for the copy.
         """
-        moving = self.running and not self._frozen
-        disk = self.folder / "disk"
-        if moving:
-            # so that less is left to write while it stands still
-            await run("sync", "--file-system", str(disk))
-        try:
-            if moving:
-                await freezer.freeze(self.id)
-            await asyncio.to_thread(disks.copy, self.folder / "disk.img", disk, target)
-        finally:
-            if moving:
-                await freezer.thaw(self.id)
+        await asyncio.to_thread(disks.copy, self.folder / "disk.img", self.folder / "disk", target)
 
     async def connect(self, port: int) -> socket.socket:
         """Return a socket connected to a port inside.

@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,10 +47,30 @@ def test_a_disk_in_use_is_copied_whole_and_goes_on(tmp_path: Path) -> None:
     assert copy.stat().st_mode & 0o777 == 0o600
     checked = subprocess.run(["e2fsck", "-fn", copy], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
-    assert "recovering journal" not in checked.stdout + checked.stderr
+    assert "journal" not in checked.stdout + checked.stderr
     with mounted(copy, tmp_path / "there") as there:
         assert (there / "before").read_text() == "x" * 100_000
         assert not (there / "after").exists()
+
+
+def test_nothing_is_written_while_a_disk_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, programs, at = tmp_path / "disk.img", tmp_path / "bin", tmp_path / "at"
+    make(image, 32 << 20)
+    programs.mkdir()
+    (programs / "cp").write_text(
+        f"#!/bin/sh\n(echo x > {at}/during; touch {tmp_path}/written) >/dev/null 2>&1 &\nsleep 0.3\n"
+        f'[ ! -e {tmp_path}/written ] || exit 9\nexec /usr/bin/cp "$@"\n'
+    )
+    (programs / "cp").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin")
+    with mounted(image, at):
+        disks.copy(image, at, tmp_path / "copy.img")
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "written").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    with mounted(tmp_path / "copy.img", tmp_path / "there") as there:
+        assert not (there / "during").exists()
 
 
 def test_a_disk_without_room_for_its_copy_goes_on_all_the_same(tmp_path: Path) -> None:
