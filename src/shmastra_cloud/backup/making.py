@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sandboxd.records import Record
     from shmastra_cloud.backup.here import Connection, Copier
     from shmastra_cloud.settings import Settings
 
 PIECE = 1 << 20
 END_SECONDS = 60
+MOUNTED = "mounted"
 
 
 @dataclass(frozen=True)
@@ -187,24 +189,27 @@ async def _save_sandboxes(  # noqa: PLR0913, PLR0917 -- from where, of whom, to 
 ) -> None:
     copies = folder / "copies"
     shutil.rmtree(copies, ignore_errors=True)  # a killed backup's
-    mountpoint = copies / "mounted"
-    mountpoint.mkdir(mode=0o700, parents=True)
-    for number, (sandbox_id, email) in enumerate(saved.items(), 1):
-        say(f"saving sandbox {number} of {len(saved)} ({email or sandbox_id})")
-        image = await copier.copy(sandbox_id)
-        record = records.read(folder / "sandboxes" / sandbox_id)
-        if image is None or record is None:
-            made.lost.append(sandbox_id)
-            continue
-        writer.add(f"sandboxes/{sandbox_id}/sandbox.json", records.as_json(record))
-        _save_stream(writer, f"sandboxes/{sandbox_id}/files.tar", packing.disk_argv(image, mountpoint))
-        made.sandboxes.append(
-            SavedSandbox(
-                id=sandbox_id, email=email, template=record.template, disk_mb=image.stat().st_size >> 20
-            )
-        )
-        image.unlink()
-    shutil.rmtree(copies)
+    (copies / MOUNTED).mkdir(mode=0o700, parents=True)
+    try:
+        for number, (sandbox_id, email) in enumerate(saved.items(), 1):
+            say(f"saving sandbox {number} of {len(saved)} ({email or sandbox_id})")
+            image = await copier.copy(sandbox_id)
+            record = records.read(folder / "sandboxes" / sandbox_id)
+            if image is None or record is None:
+                made.lost.append(sandbox_id)
+            else:
+                made.sandboxes.append(_save_sandbox(image, record, email, writer))
+                image.unlink()
+    finally:
+        shutil.rmtree(copies)
+
+
+def _save_sandbox(image: Path, record: Record, email: str | None, writer: Writer) -> SavedSandbox:
+    argv = packing.disk_argv(image, image.parent / MOUNTED)
+    writer.add(f"sandboxes/{record.id}/sandbox.json", records.as_json(record))
+    _save_stream(writer, f"sandboxes/{record.id}/files.tar", argv)
+    size = image.stat().st_size >> 20
+    return SavedSandbox(id=record.id, email=email, template=record.template, disk_mb=size)
 
 
 def _save_stream(writer: Writer, name: str, argv: list[str]) -> None:

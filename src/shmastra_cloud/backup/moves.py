@@ -10,15 +10,16 @@ import datetime as dt
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.backup.errors import NotPossible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 STAGED, LIST = "restore.new", "moves.json"
+MOUNTS = Path("/proc/self/mounts")
 ASIDE = "before-restore-"
 
 
@@ -73,9 +74,8 @@ def clear(data: Path) -> None:
     folder = staged(data)
     if (folder / LIST).exists() or not folder.exists():
         return
-    with open("/proc/self/mounts") as mounts:  # noqa: PTH123 -- a file of the kernel's
-        if any(line.split()[1].startswith(f"{folder}/") for line in mounts):
-            raise NotPossible(f"Something is mounted under {folder}. Unmount it, and try again.")
+    if any(line.split()[1].startswith(f"{folder}/") for line in MOUNTS.read_text().splitlines()):
+        raise NotPossible(f"Something is mounted under {folder}. Unmount it, and try again.")
     shutil.rmtree(folder)
 
 
