@@ -9,7 +9,6 @@ BackupError
 └── WrongKey       the master key at hand is not the one that the backup was made under
 """
 
-from shmastra_cloud.backup.announcing import announce
 from shmastra_cloud.backup.errors import (
     BackupError,
     BadBackup,
@@ -35,7 +34,6 @@ __all__ = [
     "TooNew",
     "Wanted",
     "WrongKey",
-    "announce",
     "check",
     "clear",
     "finish",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
@@ -59,9 +60,17 @@ def kept_still(data: Path, say: Callable[[str], None]) -> Iterator[bool]:
         yield running
 
 
+@dataclass(frozen=True)
+class Source:
+    """A database: its address, and a connection that sees it as it is at one moment."""
+
+    dsn: str
+    connection: Connection
+
+
 @asynccontextmanager
-async def database(data: Path, *, running: bool) -> AsyncIterator[Connection]:
-    """Give a connection to the embedded database that sees it as it is at one moment.
+async def database(data: Path, *, running: bool) -> AsyncIterator[Source]:
+    """Give the embedded database, which is started where the cloud does not run.
 
     Raises:
         SupervisorError: it is another user's, or does not start.
@@ -69,11 +78,12 @@ async def database(data: Path, *, running: bool) -> AsyncIterator[Connection]:
     """
     who = owner_of(data / "postgres")
     if running:
-        async with _snapshot(Postgres(data, who).dsn) as connection:
-            yield connection
+        dsn = Postgres(data, who).dsn
+        async with _snapshot(dsn) as connection:
+            yield Source(dsn, connection)
     else:
         async with serving(data, who) as dsn, _snapshot(dsn) as connection:
-            yield connection
+            yield Source(dsn, connection)
 
 
 @asynccontextmanager

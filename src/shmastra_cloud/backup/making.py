@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sandboxd import packing, records
 from shmastra_cloud.backup import tables
+from shmastra_cloud.backup.announcing import announce_in
 from shmastra_cloud.backup.archive import Writer
 from shmastra_cloud.backup.errors import BackupError, NotPossible
 from shmastra_cloud.backup.here import database, engine, kept_still, one_at_a_time
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandboxd.records import Record
-    from shmastra_cloud.backup.here import Connection, Copier
+    from shmastra_cloud.backup.here import Connection, Copier, Source
     from shmastra_cloud.settings import Settings
 
 PIECE = 1 << 20
@@ -102,25 +103,27 @@ async def make(settings: Settings, target: Path, what: Wanted, say: Callable[[st
     async with AsyncExitStack() as open_:
         open_.enter_context(one_at_a_time(data))
         running = open_.enter_context(kept_still(data, say))
-        source = await open_.enter_async_context(database(data, running=running)) if what.database else None
+        found = await open_.enter_async_context(database(data, running=running)) if what.database else None
+        source = None if found is None else found.connection
         saved = await _sandboxes(source, data) if what.files else {}
         names = _templates(data, saved) if what.templates else []
-        out = open_.enter_context(output(target))
-        await _check_space(data, target, source, saved, names)
-        copier = await open_.enter_async_context(engine(data, running=running)) if saved else None
-        writer, made = Writer(out), _Made()
-        writer.add(FIRST, opening())
-        if source is not None:
-            say("saving the database")
-            await _save_database(source, writer, made)
-        for name in names:
-            say(f"saving the template {name}")
-            _save_template(data / "engine" / "templates" / name, writer, made)
-        if copier is not None:
-            await _save_sandboxes(data / "engine", copier, saved, writer, made, say)
-        manifest = _manifest(made, writer, here=settings.local_engine)
-        writer.add(LAST, manifest.model_dump_json().encode())
-        writer.finish()
+        with output(target) as out:
+            await _check_space(data, target, source, saved, names)
+            copier = await open_.enter_async_context(engine(data, running=running)) if saved else None
+            writer, made = Writer(out), _Made()
+            writer.add(FIRST, opening())
+            if source is not None:
+                say("saving the database")
+                await _save_database(source, writer, made)
+            for name in names:
+                say(f"saving the template {name}")
+                _save_template(data / "engine" / "templates" / name, writer, made)
+            if copier is not None:
+                await _save_sandboxes(data / "engine", copier, saved, writer, made, say)
+            manifest = _manifest(made, writer, here=settings.local_engine)
+            writer.add(LAST, manifest.model_dump_json().encode())
+            writer.finish()
+        await _announce(settings, found, target, manifest)
     return _summary(manifest, target, time.monotonic() - began)
 
 
@@ -233,6 +236,14 @@ def _save_stream(writer: Writer, name: str, argv: list[str]) -> None:
 def _pass_on(stream: IO[bytes] | None, write: Callable[[bytes], None]) -> None:
     while stream is not None and (piece := stream.read(PIECE)):
         write(piece)
+
+
+async def _announce(settings: Settings, found: Source | None, target: Path, manifest: Manifest) -> None:
+    address = settings.database_url.get_secret_value() if settings.database_url else None
+    dsn = address if found is None else found.dsn
+    if dsn is not None:
+        saved = {"sandboxes": len(manifest.sandboxes), "database": manifest.has_database}
+        await announce_in(dsn, "backup.make", str(target), **saved)
 
 
 def _manifest(made: _Made, writer: Writer, *, here: bool) -> Manifest:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
 from shmastra_cloud.backup import tables
+from shmastra_cloud.backup.announcing import announce
 from shmastra_cloud.backup.errors import BadBackup
 from shmastra_cloud.database import bind_master_key, migrate, open_pool
 from shmastra_cloud.identity import renew_keys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from shmastra_cloud.backup.manifest import Manifest
     from shmastra_cloud.backup.tables import Connection, Shape
+    from shmastra_cloud.database import Pool
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.supervisor import Account
 
@@ -76,6 +78,8 @@ async def refilled(
                 refill.made_anew = await settle_restored(connection, present)
                 if new is not None:
                     await _seal_anew(connection, new)
+                target = f"the backup of {manifest.created_at.isoformat()}"
+                await announce(cast("Pool", connection), "backup.restore", target, new_key=new is not None)
         finally:
             await connection.close(timeout=CONNECT_SECONDS)
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 COPY_SECONDS = 3600.0
 # What ends with a session or a minute: whoever comes back signs in anew, and no ended session comes back.
-LEFT_OUT = frozenset({"schema_migrations", "sessions", "login_links", "rate_windows", "stream_slots"})
+LEFT_OUT = frozenset(
+    {"schema_migrations", "sessions", "login_links", "workos_codes", "rate_windows", "stream_slots"}
+)
 
 _COLUMNS = """
   select c.relname as "table", array_agg(a.attname::text order by a.attnum) as columns

@@ -38,14 +38,13 @@ def backup_command(
     as_json: Json = False,
 ) -> None:
     """Save the database and the sandboxes' files in one file, while the cloud runs or not."""
-    from shmastra_cloud.backup import STDOUT, announce, make, wanted
+    from shmastra_cloud.backup import STDOUT, make, wanted
 
     found = settings()
     what = wanted(found, files_only=files_only, templates=not without_templates)
     with Progress(_tell) as progress:
         done = asyncio.run(make(found, file, what, progress))
     done["master_key_at"] = _key_place(found)
-    announce("backup.made", done)
     if as_json and file != STDOUT:
         print_json(done)
         return
@@ -77,7 +76,7 @@ def restore_command(
     as_json: Json = False,
 ) -> None:
     """Make an installation out of a backup, where there is none yet."""
-    from shmastra_cloud.backup import How, announce, check, restore
+    from shmastra_cloud.backup import How, check, restore
     from shmastra_cloud.supervisor import SERVICE, account, settle
 
     if check_only:
@@ -88,7 +87,6 @@ def restore_command(
     found = found.model_copy(update={"data": settle(found.data, service, _tell)})
     with Progress(_tell) as progress:
         done = asyncio.run(restore(found, file, How(force, new_master_key), progress))
-    announce("backup.restored", done)
     if as_json:
         print_json(done)
         return

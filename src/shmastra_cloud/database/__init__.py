@@ -13,9 +13,10 @@ from shmastra_cloud.database.errors import (
     MigrationFailed,
     UnsuitableDatabase,
 )
-from shmastra_cloud.database.migrate import known_migrations, migrate, pending
+from shmastra_cloud.database.migrate import check_schema, known_migrations, migrate, pending
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, bind_master_key, check_master_key, open_pool
+from shmastra_cloud.database.transaction import transaction
 
 __all__ = [
     "TROUBLE",
@@ -28,8 +29,10 @@ __all__ = [
     "UnsuitableDatabase",
     "bind_master_key",
     "check_master_key",
+    "check_schema",
     "known_migrations",
     "migrate",
     "open_pool",
     "pending",
+    "transaction",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from shmastra_cloud.database.errors import MigrationFailed
+from shmastra_cloud.database.errors import MigrationFailed, UnsuitableDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,6 +52,17 @@ async def pending(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
 def known_migrations(folder: Path = MIGRATIONS) -> list[str]:
     """Return the names of all migrations of this program, in order."""
     return [name for name, _ in _read(folder)]
+
+
+async def check_schema(pool: Pool, folder: Path = MIGRATIONS) -> None:
+    """Make sure that the schema is the one that this program knows, or a later one.
+
+    Raises:
+        UnsuitableDatabase: migrations are missing; the message names the command.
+    """
+    missing = await pending(pool, folder)
+    if missing:
+        raise UnsuitableDatabase(f"The database lacks {', '.join(missing)}. Run `shmastra migrate` first.")
 
 
 def _read(folder: Path) -> list[tuple[str, str]]:

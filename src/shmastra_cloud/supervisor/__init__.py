@@ -20,6 +20,7 @@ from shmastra_cloud.supervisor.postgres import Postgres
 from shmastra_cloud.supervisor.privileges import SERVICE, Account, account, own, owner_of
 from shmastra_cloud.supervisor.serving import serving
 from shmastra_cloud.supervisor.up import UpPlan, run_up
+from shmastra_cloud.supervisor.webs import run_webs
 
 __all__ = [
     "SERVICE",
@@ -37,6 +38,7 @@ __all__ = [
     "own",
     "owner_of",
     "run_up",
+    "run_webs",
     "serving",
     "settle",
 ]

@@ -36,11 +36,12 @@ def test_a_stopped_cloud_stays_stopped_meanwhile_and_a_running_one_runs(tmp_path
 
 async def test_a_stopped_database_is_started_and_seen_as_it_is_at_one_moment(saved: Saved) -> None:
     async with database(saved.data, running=False) as source:
-        assert await source.fetchval("select count(*) from users") == 3
+        assert await source.connection.fetchval("select count(*) from users") == 3
         async with database(saved.data, running=True) as beside:
-            assert await beside.fetchval("select current_setting('transaction_read_only')") == "on"
+            assert await beside.connection.fetchval("select current_setting('transaction_read_only')") == "on"
             assert (
-                await beside.fetchval("select current_setting('transaction_isolation')") == "repeatable read"
+                await beside.connection.fetchval("select current_setting('transaction_isolation')")
+                == "repeatable read"
             )
     with pytest.raises(NotPossible, match="does not answer"):
         async with database(saved.data, running=True):
