@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +21,8 @@ from shmastra_cloud.supervisor import AlreadyRunning, Postgres, held, owner_of, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
+
+    from shmastra_cloud.settings import Settings
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
@@ -111,18 +113,31 @@ class Copier(Protocol):
 
 
 @asynccontextmanager
-async def engine(data: Path, *, running: bool) -> AsyncIterator[Copier]:
+async def engine(settings: Settings, data: Path, *, running: bool) -> AsyncIterator[Copier]:
     """Give a way to the sandboxes' disks: through the daemon, or without it where it does not run.
 
     Raises:
-        NotPossible: it cannot be reached, or another one works on the folder.
+        BackupError: it cannot be reached.
     """
+    async with AsyncExitStack() as open_:
+        copier: Copier
+        try:
+            if running:
+                copier = _Asking(_daemon(settings, data))
+            else:
+                copier = _Doing(await open_.enter_async_context(_own_engine(data / "engine")))
+        except lock.Taken:  # one runs without a supervisor
+            copier = _Asking(_daemon(settings, data))
+        except EngineError as error:
+            raise BackupError(str(error)) from error
+        yield copier
+
+
+def _daemon(settings: Settings, data: Path) -> Client:
     try:
-        if running:
-            yield _Asking(Client.of(data / "engine"))
-        else:
-            async with _own_engine(data / "engine") as made:
-                yield _Doing(made)
+        if settings.engine_url is not None and settings.engine_key is not None:
+            return Client(settings.engine_url, settings.engine_key)
+        return Client.of(data / "engine")
     except EngineError as error:
         raise BackupError(str(error)) from error
 
@@ -166,6 +181,8 @@ class _Asking:
             return self._client.copy_disk(sandbox_id)
         except NoSuchSandbox:
             return None
+        except EngineError as error:
+            raise BackupError(str(error)) from error
 
 
 class _Doing:
@@ -179,3 +196,5 @@ class _Doing:
             return await self._engine.copy_disk(sandbox_id)
         except NoSuchSandbox:
             return None
+        except EngineError as error:
+            raise BackupError(str(error)) from error

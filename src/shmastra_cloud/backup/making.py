@@ -109,7 +109,9 @@ async def make(settings: Settings, target: Path, what: Wanted, say: Callable[[st
         names = _templates(data, saved) if what.templates else []
         with output(target) as out:
             await _check_space(data, target, source, saved, names)
-            copier = await open_.enter_async_context(engine(data, running=running)) if saved else None
+            copier = (
+                await open_.enter_async_context(engine(settings, data, running=running)) if saved else None
+            )
             writer, made = Writer(out), _Made()
             writer.add(FIRST, opening())
             if source is not None:

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from tests.sandboxd.conftest import KEY, Daemon, daemon
 from tests.shmastra_cloud.backup.conftest import Saved
-from tests.shmastra_cloud.backup.installations import ANNS, BOBS
+from tests.shmastra_cloud.backup.installations import ANNS, BOBS, settings
 
-from sandboxd import lock
 from shmastra_cloud.backup import BackupError, NotPossible
 from shmastra_cloud.backup.here import database, engine, kept_still, one_at_a_time
 from shmastra_cloud.supervisor import AlreadyRunning, held
 
+__all__ = ["daemon"]
 pytestmark = pytest.mark.engine
 
 
@@ -50,21 +52,28 @@ async def test_a_stopped_database_is_started_and_seen_as_it_is_at_one_moment(sav
 
 async def test_without_a_daemon_disks_are_copied_all_the_same(saved: Saved) -> None:
     folder = saved.data / "engine"
-    async with engine(saved.data, running=False) as copier:
+    async with engine(settings(saved.data), saved.data, running=False) as copier:
         copy = await copier.copy(ANNS)
         assert copy is not None
         assert copy.stat().st_size == (folder / "sandboxes" / ANNS / "disk.img").stat().st_size
         assert await copier.copy(BOBS) is None
         copy.unlink()
     with pytest.raises(BackupError, match="sandboxd"):
-        async with engine(saved.data, running=True):
+        async with engine(settings(saved.data), saved.data, running=True):
             pass
 
 
-async def test_a_daemon_without_a_supervisor_is_named(tmp_path: Path) -> None:
-    (tmp_path / "engine").mkdir()
-    descriptor = lock.take(tmp_path / "engine")
-    assert descriptor > 0
-    with pytest.raises(BackupError, match="in use by the sandboxd"):
-        async with engine(tmp_path, running=False):
-            pass
+async def test_a_daemon_without_a_supervisor_is_asked(daemon: Daemon, tmp_path: Path) -> None:
+    box = await asyncio.to_thread(daemon.create)
+    (tmp_path / "engine").symlink_to(daemon.data)
+    there = settings(tmp_path, SHMASTRA_ENGINE_URL=daemon.url, SHMASTRA_ENGINE_KEY=KEY)
+    async with engine(there, tmp_path, running=False) as copier:
+        copy = await copier.copy(box.sandbox_id)
+        assert copy is not None
+        copy.unlink()
+        assert await copier.copy(BOBS) is None
+    wrong = settings(tmp_path, SHMASTRA_ENGINE_URL=daemon.url, SHMASTRA_ENGINE_KEY="e2b_wrong")
+    async with engine(wrong, tmp_path, running=False) as copier:
+        with pytest.raises(BackupError, match="API key"):
+            await copier.copy(box.sandbox_id)
+    await asyncio.to_thread(box.kill)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.shmastra_cloud.backup.conftest import Saved
-from tests.shmastra_cloud.backup.installations import ANNS, ask
+from tests.shmastra_cloud.backup.installations import ask
 
 from shmastra_cloud.backup.archive import Reader
 from shmastra_cloud.backup.inspecting import inspect
@@ -14,7 +14,7 @@ from shmastra_cloud.supervisor import SERVICE, account
 pytestmark = pytest.mark.engine
 
 
-@pytest.mark.parametrize(("present", "anew"), [([ANNS], 1), ([], 2), (None, 0)])
+@pytest.mark.parametrize(("present", "anew"), [([], 2), (None, 0)])
 async def test_rows_are_put_in_and_made_true(
     saved: Saved, target: Path, present: list[str] | None, anew: int
 ) -> None:
