@@ -32,6 +32,7 @@ from httprelay.paths import safe_path
 from httprelay.pool import Pool, Target
 from httprelay.relay import Ended, Observer, Timeouts, relay
 from httprelay.server import BoundedHttpProtocol, Bounds
+from httprelay.sinks import Sink, sink_of
 
 __all__ = [
     "BoundedHttpProtocol",
@@ -43,6 +44,7 @@ __all__ = [
     "Observer",
     "Pool",
     "RelayError",
+    "Sink",
     "Target",
     "Timeouts",
     "TooManyConnections",
@@ -52,5 +54,6 @@ __all__ = [
     "UpstreamTimeout",
     "relay",
     "safe_path",
+    "sink_of",
     "without_hops",
 ]
