@@ -21,20 +21,21 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
-from shmastra_cloud import admin, budgets, spending, studio, workspaces
+from shmastra_cloud import admin, budgets, reach, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
-from shmastra_cloud.database import Notifications, check_master_key, open_pool
+from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
+from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
-from shmastra_cloud.identity import Sessions, Users, key_hash
+from shmastra_cloud.identity import Sessions, Users, choose, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.model_note import model_note
-from shmastra_cloud.probes import Probes
+from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.web_context import WebContext
-from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
+from shmastra_cloud.web_process import GATEWAY, MANAGE, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
     Access,
     Dial,
@@ -73,21 +74,31 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     bundle = studio.Bundle(settings.studio, settings.public_url)
     vault = load_vault(settings)
     pool = await open_pool(dsn)
+    await check_schema(pool)
     await check_master_key(pool, vault)
-    users, sessions, store = Users(pool, vault), Sessions(pool), Workspaces(pool, vault)
+    draining = Draining()
+    notifications = Notifications(dsn, {}, lambda: None)
+    sessions = Sessions(pool, lambda: notifications.connected)
+    users, store = Users(pool, vault), Workspaces(pool, vault)
     engine, activity = Engine(settings), Activity(store, settings.idle_seconds)
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
-    notifications = Notifications(dsn, {}, lambda: None)
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
+    ways = choose.ways(settings, pool, vault, users)
+    context = WebContext(settings, pool, sessions, ways)
+    commands = _control(admin.router)
+    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
+    manage = admin.ManageGate(commands, admin.Callers(context))
     notifications.subscribe(
         {
             **gateway.heard,
             "sandbox": watch.changed,
-            "user": partial(_user_changed, sessions, gateway.heard["user"]),
+            "session": partial(_heard, [sessions.ended], manage.changed),
+            "user": partial(_heard, [sessions.user_changed, gateway.heard["user"]], manage.changed),
         },
-        partial(_forget_all, sessions, watch, gateway.forget),
+        partial(_forget_all, sessions, watch, gateway.forget, manage.changed),
     )
+    draining.tell(watch.drop_all)
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
         store,
@@ -96,6 +107,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         activity,
         partial(_key_owner, users),
         note=note,
+        draining=draining,
     )
     relay = MastraRelay(
         settings=settings,
@@ -107,7 +119,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         pool=upstreams,
     )
     studio_parts = studio.StudioParts(
-        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note, draining=draining
     )
     pages = _control(
         identity_router,
@@ -116,10 +128,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         studio.router,
         spending.router,
         budgets.router,
+        reach.router,
+        *(way.router for way in ways),
     )
-    pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
-    pages.state.context = WebContext(settings, pool, sessions)
+    pages.state.context = context
+    pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
     pages.state.budgets = budgets.BudgetParts(book, spending.Days(pool))
@@ -128,23 +142,44 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "database": partial(database_answers, pool),
             "sandboxes": engine.ping,
             "template": partial(_template_is_there, engine),
-        }
+        },
+        draining,
     )
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
-    commands = _control(admin.router)
-    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, gateway.metrics)
-    public = Dispatch({GATEWAY: gateway.served, MASTRA: relay}, rest)
+    hooks = [path for way in ways for path in way.hooks]
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url, hooks), ready, gateway.metrics)
+    public = Dispatch(
+        {
+            GATEWAY: gateway.served,
+            MASTRA: relay,
+            MANAGE: SameOrigin(manage, settings.public_url),
+        },
+        rest,
+    )
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
             "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
-            "admin": commands,
+            "admin": admin.AtSocket(commands),
+            "own": OwnProbes(gateway.metrics),
         },
-        background=[notifications.run(), activity.run(), *gateway.background],
-        closing=[pool.close, *gateway.closing, upstreams.aclose, engine.aclose],
-        protocols={"admin": admin.PeerProtocol},
+        background=[
+            notifications.run(),
+            activity.run(),
+            *gateway.background,
+            *(work for way in ways for work in way.background),
+        ],
+        closing=[
+            pool.close,
+            *gateway.closing,
+            *(close for way in ways for close in way.closing),
+            upstreams.aclose,
+            engine.aclose,
+        ],
+        protocols={"admin": admin.PeerProtocol, "own": admin.PeerProtocol},
+        draining=draining,
+        cutting=[gateway.cut, upstreams.cut],
     )
 
 
@@ -165,7 +200,7 @@ async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
         commands.state.admin = admin_parts(
             settings, pool, vault, engine, Resumer(Workspaces(pool, vault), engine)
         )
-        yield commands
+        yield admin.InProcess(commands)
     finally:
         await engine.aclose()
         await pool.close()
@@ -225,15 +260,19 @@ async def _away(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, 503, {"retry-after": "2"})
 
 
-def _user_changed(sessions: Sessions, heard: Callable[[str], None], payload: str) -> None:
-    sessions.forget()
-    heard(payload)
+def _heard(calls: list[Callable[[str], None]], then: Callable[[], None], payload: str) -> None:
+    for call in calls:
+        call(payload)
+    then()
 
 
-def _forget_all(sessions: Sessions, watch: Watch, forget: Callable[[], None]) -> None:
+def _forget_all(
+    sessions: Sessions, watch: Watch, forget: Callable[[], None], changed: Callable[[], None]
+) -> None:
     forget()
     sessions.forget()
     watch.drop_all()
+    changed()
 
 
 async def _key_owner(users: Users, key: str) -> UUID | None:

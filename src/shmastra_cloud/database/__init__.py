@@ -13,9 +13,10 @@ from shmastra_cloud.database.errors import (
     MigrationFailed,
     UnsuitableDatabase,
 )
-from shmastra_cloud.database.migrate import migrate, pending
+from shmastra_cloud.database.migrate import check_schema, migrate, pending
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, check_master_key, open_pool
+from shmastra_cloud.database.transaction import transaction
 
 __all__ = [
     "TROUBLE",
@@ -27,7 +28,9 @@ __all__ = [
     "Row",
     "UnsuitableDatabase",
     "check_master_key",
+    "check_schema",
     "migrate",
     "open_pool",
     "pending",
+    "transaction",
 ]

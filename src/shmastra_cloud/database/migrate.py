@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from shmastra_cloud.database.errors import MigrationFailed
+from shmastra_cloud.database.errors import MigrationFailed, UnsuitableDatabase
 
 if TYPE_CHECKING:
     from shmastra_cloud.database.pool import Pool
@@ -45,6 +45,17 @@ async def pending(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
     async with pool.acquire() as connection:
         known = await _known(connection)
     return [name for name, _ in _read(folder) if name not in known]
+
+
+async def check_schema(pool: Pool, folder: Path = MIGRATIONS) -> None:
+    """Make sure that the schema is the one that this program knows, or a later one.
+
+    Raises:
+        UnsuitableDatabase: migrations are missing; the message names the command.
+    """
+    missing = await pending(pool, folder)
+    if missing:
+        raise UnsuitableDatabase(f"The database lacks {', '.join(missing)}. Run `shmastra migrate` first.")
 
 
 def _read(folder: Path) -> list[tuple[str, str]]:
