@@ -105,7 +105,7 @@ def _base64(data: bytes) -> str:
 
 @dataclass
 class WorkOS:
-    """What WorkOS holds. ``fails`` answers every call of the API; ``asked`` are their paths."""
+    """What WorkOS holds. ``fails`` is every answer's status, ``rubbish`` its body; ``asked`` the paths."""
 
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     memberships: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -120,6 +120,8 @@ class WorkOS:
     asked: list[str] = field(default_factory=list)
     url: str = ""
     fails: int | None = None
+    rubbish: str | None = None
+    keys_rubbish: str | None = None
     retry_after: str | None = None
     login_as: str | None = None
     sso_required: bool = False
@@ -312,6 +314,8 @@ class Served:
     def _with_key(self, route: Any) -> Any:
         async def asked(request: Request) -> Response:
             self.state.asked.append(request.url.path)
+            if self.state.rubbish is not None:
+                return Response(self.state.rubbish, self.state.fails or 200, media_type="application/json")
             if self.state.fails is not None:
                 headers = {"retry-after": self.state.retry_after} if self.state.retry_after else {}
                 return JSONResponse({"message": "no"}, self.state.fails, headers)
@@ -373,6 +377,8 @@ class Served:
         return answer
 
     async def jwks(self, request: Request) -> Response:
+        if self.state.keys_rubbish is not None:
+            return Response(self.state.keys_rubbish)
         if request.path_params["client"] != CLIENT_ID:
             raise refusal(404, "entity_not_found")
         return JSONResponse(self.state.keys.jwks())
