@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from shmastra_cloud.database import DatabaseError, open_pool, pending
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
 from shmastra_cloud.doctor.public import certificate, clock, reach
+from shmastra_cloud.doctor.sign_in import sign_in
 from shmastra_cloud.gateway import BadConfiguration, providers_from_env, read_own_prices, tiers_from_env
 from shmastra_cloud.secrets_at_rest import MasterKeyError, load_vault
 from shmastra_cloud.settings import LOOPBACK
@@ -32,6 +33,7 @@ async def check_cloud(settings: Settings, pool: Pool, engine: Engine) -> list[Ch
         *await sandbox_template(settings, engine),
         providers(settings, os.environ),
         public_url(settings),
+        await sign_in(settings),
         *certificate(settings),
         await clock(pool),
         await reach(settings, load_vault(settings)),
@@ -48,6 +50,7 @@ async def check_stopped(settings: Settings) -> list[Check]:
             *await sandbox_template(settings, engine),
             providers(settings, os.environ),
             public_url(settings),
+            await sign_in(settings),
             *certificate(settings),
         ]
     finally:
