@@ -7,6 +7,7 @@ Three applications share one set of parts: ``public`` for browsers, ``sandbox`` 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import os
 from contextlib import asynccontextmanager
@@ -27,12 +28,15 @@ from shmastra_cloud.database import Notifications, check_master_key, check_schem
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
-from shmastra_cloud.identity import Sessions, Users, key_hash
+from shmastra_cloud.housekeeping import sweep
+from shmastra_cloud.identity import Sessions, TooManyAttempts, Users, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.model_note import model_note
+from shmastra_cloud.pages import page
 from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
+from shmastra_cloud.safe_headers import SafeHeaders
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from shmastra_cloud.database import Pool
     from shmastra_cloud.identity import Way
@@ -79,7 +84,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     await check_master_key(pool, vault)
     draining = Draining()
     notifications = Notifications(dsn, {}, lambda: None)
-    sessions = Sessions(pool, lambda: notifications.connected)
+    sessions = Sessions(
+        pool,
+        lambda: notifications.connected,
+        life=dt.timedelta(hours=settings.session_hours),
+        idle=dt.timedelta(hours=settings.session_idle_hours),
+    )
     users, store = Users(pool, vault), Workspaces(pool, vault)
     engine, activity = Engine(settings), Activity(store, settings.idle_seconds)
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
@@ -95,6 +105,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         partial(_forget_all, sessions, watch, gateway.forget),
     )
     ways: tuple[Way, ...] = ()
+    context = WebContext(settings, pool, sessions, ways)
     draining.tell(watch.drop_all)
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
@@ -129,7 +140,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
-    pages.state.context = WebContext(settings, pool, sessions, ways)
+    pages.state.context = context
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
     pages.state.budgets = budgets.BudgetParts(book, spending.Days(pool))
@@ -149,13 +160,17 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     public = Dispatch({GATEWAY: gateway.served, MASTRA: relay}, rest)
     return Cloud(
         apps={
-            "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
+            "tcp": SafeHeaders(
+                OwnHost(public, (settings.public_url, settings.gateway_url)), https=settings.https
+            ),
             "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
             "admin": commands,
             "own": OwnProbes(gateway.metrics),
         },
         background=[
             notifications.run(),
+            sessions.streams.run(),
+            sweep(context),
             activity.run(),
             *gateway.background,
             *(work for way in ways for work in way.background),
@@ -218,6 +233,7 @@ def _control(*routers: Any) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(TooManyAttempts, _too_many)
     app.add_exception_handler(asyncio.TimeoutError, _away)
     app.add_exception_handler(OSError, _away)
     return app
@@ -250,8 +266,15 @@ async def _away(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, 503, {"retry-after": "2"})
 
 
+async def _too_many(_request: Request, error: Exception) -> Response:
+    seconds = getattr(error, "seconds", 60)
+    answer = page("too_many.html", status=429, seconds=seconds)
+    answer.headers["retry-after"] = str(seconds)
+    return answer
+
+
 def _user_changed(sessions: Sessions, heard: Callable[[str], None], payload: str) -> None:
-    sessions.forget()
+    sessions.user_changed(payload)
     heard(payload)
 
 

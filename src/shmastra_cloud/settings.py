@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     sign_in_setting: Literal["local", "workos", "oidc"] | None = Field(
         None, validation_alias="SHMASTRA_SIGN_IN"
     )
+    session_hours: float = Field(720.0, ge=0.25, le=8760, validation_alias="SHMASTRA_SESSION_HOURS")
+    session_idle_hours: float = Field(168.0, ge=0.05, le=8760, validation_alias="SHMASTRA_SESSION_IDLE_HOURS")
     trusted_proxies_setting: str = Field("", validation_alias="SHMASTRA_TRUSTED_PROXIES")
     metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(

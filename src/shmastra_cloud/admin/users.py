@@ -53,6 +53,14 @@ async def link(here: Parts, email: str) -> dict[str, Any]:
     return {"email": email.strip().lower(), "url": url, "expires_at": expires_at.isoformat()}
 
 
+@router.post("/users/{email}/sign-out")
+async def sign_out(here: Parts, email: str) -> dict[str, Any]:
+    """End every session of a user."""
+    with answered():
+        user_id = await here.users.find(email)
+    return {"email": email.strip().lower(), "sessions": await here.users.sign_out(user_id)}
+
+
 @router.post("/users/{email}/disable")
 async def disable(here: Parts, email: str) -> dict[str, str]:
     """Shut a user out; the worker pauses his sandbox, which is idle from now on."""

@@ -60,6 +60,13 @@ def user_list(*, as_json: Json = False) -> None:
     print_rows(ask("GET", "/users", direct=True), columns, as_json=as_json, empty=NOBODY)
 
 
+@user.command("sign-out")
+def user_sign_out(email: Email) -> None:
+    """End every session of a user, wherever he is signed in; he may sign in again."""
+    ended = ask("POST", named("users", email, "sign-out"), direct=True)["sessions"]
+    typer.echo(f"{email} is signed out everywhere ({ended} sessions ended).")
+
+
 @user.command("disable")
 def user_disable(email: Email) -> None:
     """Shut a user out: sessions end, his key is refused, his sandbox is paused; files are kept."""

@@ -4,13 +4,23 @@ IdentityError
 ├── LinkSpent        the one-time link was used, has expired or never was
 ├── UnknownUser      no user has that email
 ├── ShutOut          an admin of this cloud has disabled whom the identity provider knows
-└── EmailTaken       the identity provider tells an email that is another user's
+├── EmailTaken       the identity provider tells an email that is another user's
+└── TooManyAttempts  too many attempts to sign in, from one address or in all
 """
 
 from shmastra_cloud.identity.arrival import MEMBERSHIP, Arrival, admit
-from shmastra_cloud.identity.errors import EmailTaken, IdentityError, LinkSpent, ShutOut, UnknownUser
+from shmastra_cloud.identity.attempts import Attempts
+from shmastra_cloud.identity.errors import (
+    EmailTaken,
+    IdentityError,
+    LinkSpent,
+    ShutOut,
+    TooManyAttempts,
+    UnknownUser,
+)
 from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
 from shmastra_cloud.identity.links import LINK_LIFE, make_link, spend_link
+from shmastra_cloud.identity.links import hash_token as session_hash
 from shmastra_cloud.identity.sessions import Device, Provided, Sessions, User, cookie_name
 from shmastra_cloud.identity.users import Users, owner_of_key
 from shmastra_cloud.identity.ways import Way
@@ -20,6 +30,7 @@ __all__ = [
     "MEMBERSHIP",
     "PURPOSE_KEY",
     "Arrival",
+    "Attempts",
     "Device",
     "EmailTaken",
     "IdentityError",
@@ -27,6 +38,7 @@ __all__ = [
     "Provided",
     "Sessions",
     "ShutOut",
+    "TooManyAttempts",
     "UnknownUser",
     "User",
     "Users",
@@ -37,5 +49,6 @@ __all__ = [
     "make_link",
     "new_virtual_key",
     "owner_of_key",
+    "session_hash",
     "spend_link",
 ]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from fastapi.responses import RedirectResponse
 
-from shmastra_cloud.identity.sessions import SESSION_LIFE, Device, Provided, cookie_name
+from shmastra_cloud.identity.sessions import Device, Provided, cookie_name
 from shmastra_cloud.peers import client_address
+from shmastra_cloud.returns import forget_return
 from shmastra_cloud.web_context import WebContext, token_of
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ async def enter(
     token = await here.sessions.start(user_id, provided=provided, device=device)
     response = RedirectResponse(place, 303)
     https = here.settings.https
+    forget_return(response, request.cookies, https=https)
     response.set_cookie(
         cookie_name(https=https),
         token,
-        max_age=int(SESSION_LIFE.total_seconds()),
+        max_age=int(here.sessions.life.total_seconds()),
         httponly=True,
         samesite="lax",
         secure=https,

@@ -63,6 +63,11 @@ class Users:
             "select id, email, role, disabled_at, created_at from users order by created_at, email"
         )
 
+    async def sign_out(self, user_id: uuid.UUID) -> int:
+        """End every session of a user, and return how many there were."""
+        done: str = await self.pool.execute("delete from sessions where user_id = $1", user_id)
+        return int(done.rsplit(maxsplit=1)[-1])
+
     async def set_disabled(self, email: str, *, disabled: bool) -> None:
         """Shut a user out (sessions end, the key is refused, his sandbox is idle) or let him in again.
 

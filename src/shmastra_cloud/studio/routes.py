@@ -14,9 +14,8 @@ from sse_starlette import EventSourceResponse
 
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import User
-from shmastra_cloud.pages import SAFE_HEADERS
 from shmastra_cloud.studio.bundle import Bundle
-from shmastra_cloud.web_context import signed_in, visitor
+from shmastra_cloud.web_context import Admitted, admitted, to_sign_in, visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -50,14 +49,21 @@ Parts = Annotated[StudioParts, Depends(parts)]
 
 
 @router.get("/studio/refresh-events")
-async def refresh_events(here: Parts, _user: Annotated[User, Depends(signed_in)]) -> Response:
+async def refresh_events(here: Parts, who: Annotated[Admitted, Depends(admitted)]) -> Response:
     """Keep Studio's own stream open here, so that it keeps no sandbox awake."""
-    return EventSourceResponse(_refreshes(here.draining), ping=15)
+    return EventSourceResponse(_refreshes(here.draining, who), ping=15)
 
 
-async def _refreshes(draining: Draining) -> AsyncIterator[dict[str, str]]:
-    yield {"data": "connected"}
-    await draining.wait()
+async def _refreshes(draining: Draining, who: Admitted) -> AsyncIterator[dict[str, str]]:
+    ended = asyncio.Event()
+    with who.stream(ended.set):
+        yield {"data": "connected"}
+        waiting = [asyncio.ensure_future(one.wait()) for one in (draining, ended)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
 
 
 @router.get("/studio")
@@ -71,7 +77,7 @@ async def studio(
 ) -> Response:
     """Answer with an asset, or with the page for any other path under ``/studio``."""
     if user is None:
-        return RedirectResponse("/", 302)
+        return to_sign_in(request)
     if here.bundle.has(path):
         return await _asset(here.bundle, path, gzipped="gzip" in accept_encoding)
     if not await here.is_ready(user.id):
@@ -79,14 +85,12 @@ async def studio(
         return RedirectResponse(f"/workspace?returnTo={quote(wanted, safe='')}", 302)
     here.opened(user.id)
     nonce = secrets.token_urlsafe(16)
-    return HTMLResponse(
-        here.bundle.page(nonce, here.note), headers={**SAFE_HEADERS, "content-security-policy": _csp(nonce)}
-    )
+    return HTMLResponse(here.bundle.page(nonce, here.note), headers={"content-security-policy": _csp(nonce)})
 
 
 async def _asset(bundle: Bundle, name: str, *, gzipped: bool) -> Response:
     asset = await asyncio.to_thread(bundle.asset, name)
-    headers = {"cache-control": IMMUTABLE, "x-content-type-options": "nosniff", "vary": "accept-encoding"}
+    headers = {"cache-control": IMMUTABLE, "vary": "accept-encoding"}
     if gzipped and asset.compressed is not None:
         return Response(asset.compressed, 200, {**headers, "content-encoding": "gzip"}, asset.media_type)
     return Response(asset.body, 200, headers, asset.media_type)
