@@ -16,20 +16,20 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
-from shmastra_cloud import admin, budgets, spending, studio, workspaces
+from shmastra_cloud import admin, budgets, reach, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
 from shmastra_cloud.housekeeping import sweep
-from shmastra_cloud.identity import Sessions, TooManyAttempts, Users, key_hash
+from shmastra_cloud.identity import Sessions, TooManyAttempts, Users, choose, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.pages import page
@@ -38,8 +38,8 @@ from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.safe_headers import SafeHeaders
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.web_context import WebContext
-from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
+from shmastra_cloud.web_context import WebContext, way_attempt
+from shmastra_cloud.web_process import GATEWAY, MANAGE, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
     Access,
     Dial,
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from shmastra_cloud.database import Pool
-    from shmastra_cloud.identity import Way
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.web_process import Asgi
@@ -95,17 +94,20 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
+    ways = choose.ways(settings, pool, vault, users)
+    context = WebContext(settings, pool, sessions, ways)
+    commands = _control(admin.router)
+    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
+    manage = admin.ManageGate(commands, admin.Callers(context))
     notifications.subscribe(
         {
             **gateway.heard,
             "sandbox": watch.changed,
-            "session": sessions.ended,
-            "user": partial(_user_changed, sessions, gateway.heard["user"]),
+            "session": partial(_heard, [sessions.ended], manage.changed),
+            "user": partial(_heard, [sessions.user_changed, gateway.heard["user"]], manage.changed),
         },
-        partial(_forget_all, sessions, watch, gateway.forget),
+        partial(_forget_all, sessions, watch, gateway.forget, manage.changed),
     )
-    ways: tuple[Way, ...] = ()
-    context = WebContext(settings, pool, sessions, ways)
     draining.tell(watch.drop_all)
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
@@ -136,11 +138,13 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         studio.router,
         spending.router,
         budgets.router,
-        *(way.router for way in ways),
+        reach.router,
     )
-    pages.include_router(admin.manage_router)
+    for way in ways:
+        pages.include_router(way.router, dependencies=[Depends(way_attempt)])
     book = budgets.Budgets(pool)
     pages.state.context = context
+    pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
     pages.state.budgets = budgets.BudgetParts(book, spending.Days(pool))
@@ -154,17 +158,23 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
-    commands = _control(admin.router)
-    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, gateway.metrics)
-    public = Dispatch({GATEWAY: gateway.served, MASTRA: relay}, rest)
+    hooks = [path for way in ways for path in way.hooks]
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url, hooks), ready, gateway.metrics)
+    public = Dispatch(
+        {
+            GATEWAY: gateway.served,
+            MASTRA: relay,
+            MANAGE: SameOrigin(manage, settings.public_url),
+        },
+        rest,
+    )
     return Cloud(
         apps={
             "tcp": SafeHeaders(
                 OwnHost(public, (settings.public_url, settings.gateway_url)), https=settings.https
             ),
             "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
-            "admin": commands,
+            "admin": admin.AtSocket(commands),
             "own": OwnProbes(gateway.metrics),
         },
         background=[
@@ -205,7 +215,7 @@ async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
         commands.state.admin = admin_parts(
             settings, pool, vault, engine, Resumer(Workspaces(pool, vault), engine)
         )
-        yield commands
+        yield admin.InProcess(commands)
     finally:
         await engine.aclose()
         await pool.close()
@@ -273,15 +283,19 @@ async def _too_many(_request: Request, error: Exception) -> Response:
     return answer
 
 
-def _user_changed(sessions: Sessions, heard: Callable[[str], None], payload: str) -> None:
-    sessions.user_changed(payload)
-    heard(payload)
+def _heard(calls: list[Callable[[str], None]], then: Callable[[], None], payload: str) -> None:
+    for call in calls:
+        call(payload)
+    then()
 
 
-def _forget_all(sessions: Sessions, watch: Watch, forget: Callable[[], None]) -> None:
+def _forget_all(
+    sessions: Sessions, watch: Watch, forget: Callable[[], None], changed: Callable[[], None]
+) -> None:
     forget()
     sessions.forget()
     watch.drop_all()
+    changed()
 
 
 async def _key_owner(users: Users, key: str) -> UUID | None:

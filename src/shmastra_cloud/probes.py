@@ -24,7 +24,8 @@ class Probes:
         if asked == "/health":
             return await send_json(send, 200, {"status": "ok"})
         if asked == "/ready":
-            status, told = await self._ready.answer()
+            alone = scope["query_string"] == b"of=web"
+            status, told = self._ready.process() if alone else await self._ready.answer()
             return await send_json(send, status, told)
         if asked == "/metrics" and self._metrics is not None:
             return await self._metrics(scope, receive, send)

@@ -34,10 +34,14 @@ class Readiness:
         self._told: dict[str, str] = {}
         self._until = float("-inf")
 
+    def process(self) -> tuple[int, dict[str, str]]:
+        """Return the same of this process alone, for a load balancer: 503 only where it is about to end."""
+        return (503, {"web": "is about to end"}) if self._draining.begun else (200, {"web": OK})
+
     async def answer(self) -> tuple[int, dict[str, str]]:
         """Return 200 where everything is well, else 503, and what each said."""
         if self._draining.begun:
-            return 503, {"web": "is about to end"}
+            return self.process()
         async with self._asking:
             if time.monotonic() >= self._until:
                 said = await asyncio.gather(*(self._ask(name, check) for name, check in self._checks.items()))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shmastra_cloud.peers import TrustedProxies
+from shmastra_cloud.sign_in_choice import SignIn, chosen_way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", validation_alias="SHMASTRA_HOST")
     port: int = Field(3000, ge=1, le=65535, validation_alias="SHMASTRA_PORT")
     data: Path = Field(Path("data"), validation_alias="SHMASTRA_DATA")
+    studio_setting: Path | None = Field(None, validation_alias="SHMASTRA_STUDIO")
     public_url_setting: str | None = Field(None, validation_alias="SHMASTRA_PUBLIC_URL")
     gateway_url_setting: str | None = Field(None, validation_alias="SHMASTRA_GATEWAY_URL")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
@@ -53,11 +55,18 @@ class Settings(BaseSettings):
     demo_model: str = Field("auto", pattern="^(auto|on|off)$", validation_alias="SHMASTRA_DEMO_MODEL")
     prices: str | None = Field(None, validation_alias="SHMASTRA_PRICES")
     insecure_http: bool = Field(default=False, validation_alias="SHMASTRA_INSECURE_HTTP")
-    sign_in_setting: Literal["local", "workos", "oidc"] | None = Field(
-        None, validation_alias="SHMASTRA_SIGN_IN"
+    sign_in_setting: SignIn | None = Field(None, validation_alias="SHMASTRA_SIGN_IN")
+    workos_api_key: SecretStr | None = Field(None, validation_alias="WORKOS_API_KEY")
+    workos_client_id: str | None = Field(None, validation_alias="WORKOS_CLIENT_ID")
+    workos_organization_id: str | None = Field(None, validation_alias="WORKOS_ORGANIZATION_ID")
+    workos_cookie_password: SecretStr | None = Field(
+        None, min_length=32, validation_alias="WORKOS_COOKIE_PASSWORD"
     )
     session_hours: float = Field(720.0, ge=0.25, le=8760, validation_alias="SHMASTRA_SESSION_HOURS")
     session_idle_hours: float = Field(168.0, ge=0.05, le=8760, validation_alias="SHMASTRA_SESSION_IDLE_HOURS")
+    workos_base_url: str | None = Field(None, validation_alias="WORKOS_BASE_URL")
+    workos_webhook_secret: SecretStr | None = Field(None, validation_alias="WORKOS_WEBHOOK_SECRET")
+    workos_admin_roles_setting: str = Field("admin", validation_alias="SHMASTRA_WORKOS_ADMIN_ROLES")
     trusted_proxies_setting: str = Field("", validation_alias="SHMASTRA_TRUSTED_PROXIES")
     metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
@@ -70,6 +79,14 @@ class Settings(BaseSettings):
     def _proxies_can_be_read(cls, text: str) -> str:
         TrustedProxies.parse(text)
         return text
+
+    @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        if self.sign_in == "workos" and self.workos_base_url is not None:
+            _check_url(self.workos_base_url, "WORKOS_BASE_URL")
+            if not self.workos_base_url.startswith("https://") and not _is_loopback(self.workos_base_url):
+                raise ValueError("WORKOS_BASE_URL must be an https address: the API key goes there")
+        return self
 
     @model_validator(mode="after")
     def _addresses_are_safe(self) -> Self:
@@ -118,6 +135,32 @@ class Settings(BaseSettings):
         """The proxies that are believed in what they say of a client."""
         return TrustedProxies.parse(self.trusted_proxies_setting)
 
+    @cached_property
+    def sign_in(self) -> SignIn:
+        """The way to sign in, beside one-time links.
+
+        Raises:
+            ValueError: a provider is configured in part, or two are and nothing says which one is meant.
+        """
+        return chosen_way(
+            self.sign_in_setting,
+            {
+                "workos": {
+                    "WORKOS_API_KEY": self.workos_api_key,
+                    "WORKOS_CLIENT_ID": self.workos_client_id,
+                    "WORKOS_ORGANIZATION_ID": self.workos_organization_id,
+                    "WORKOS_COOKIE_PASSWORD": self.workos_cookie_password,
+                },
+            },
+        )
+
+    @property
+    def workos_admin_roles(self) -> frozenset[str]:
+        """The slugs of the roles at WorkOS that make an admin here."""
+        return frozenset(
+            slug for part in self.workos_admin_roles_setting.split(",") if (slug := part.strip())
+        )
+
     @property
     def local_engine(self) -> bool:
         """Whether sandboxes run on this machine, under ``sandboxd``."""
@@ -154,7 +197,7 @@ class Settings(BaseSettings):
     @property
     def studio(self) -> Path:
         """The folder that holds Studio's static bundle."""
-        return self.data / "studio"
+        return self.studio_setting or self.data / "studio"
 
     def demo_wanted(self, environ: Mapping[str, str]) -> bool:
         """Whether the demo model should answer, given which provider keys ``environ`` holds.

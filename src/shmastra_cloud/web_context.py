@@ -112,6 +112,17 @@ async def sign_in_attempt(request: Request) -> None:
     await here.attempts.count(client_address(request.scope, here.settings.trusted_proxies))
 
 
+async def way_attempt(request: Request) -> None:
+    """Count what is asked of another way to sign in, but not what its provider itself posts; a dependency.
+
+    Raises:
+        TooManyAttempts: there were too many, from this address or in all.
+    """
+    path = request.scope["path"]
+    if path.startswith("/login/") and not any(path in way.hooks for way in context(request).ways):
+        await sign_in_attempt(request)
+
+
 def to_sign_in(request: Request) -> Response:
     """Send a visitor to the sign-in page, and keep where he wanted to go."""
     return sign_in_first(request, https=context(request).settings.https)

@@ -90,8 +90,9 @@ async def test_it_ends_in_order_and_tells_whom_it_cuts(
                 web.process.send_signal(signal.SIGTERM)
                 began = time.monotonic()
                 await asyncio.sleep(0.1)
-                answer = await http.get("/ready")
-                assert (answer.status_code, answer.json()) == (503, {"web": "is about to end"})
+                for path in ("/ready", "/ready?of=web"):
+                    answer = await http.get(path)
+                    assert (answer.status_code, answer.json()) == (503, {"web": "is about to end"})
                 assert (await http.get("/health")).status_code == 200
                 said = {}
                 for name, task in running.items():

@@ -1,13 +1,18 @@
 import asyncio
 import json
+import signal
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.doubles.llm_provider import REAL_KEY
 from tests.doubles.realtime import Realtime, realtime
+from tests.httprelay.certificates import Authority
 from tests.shmastra_cloud.webs import MASTER_KEY, web_process
+from tests.support.cloud import wait_until
 from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import InvalidStatus
 
@@ -61,6 +66,37 @@ async def test_a_websocket_to_the_gateway_opens_on_every_socket_and_nowhere_else
     rows = await pool.fetch("select model, input_tokens, status, ended from usage_events")
     assert {tuple(row) for row in rows} == {("gpt-realtime", 120, 101, "complete")}
     assert len(rows) == len(double.asked)
+
+
+async def test_a_websocket_over_tls_outlives_a_renewed_certificate(
+    dsn: str, tmp_path: Path, pool: Pool, vault: Vault
+) -> None:
+    users, authority = Users(pool, vault), Authority(tmp_path)
+    key = await users.virtual_key(await users.invite("ann@example.com"))
+    bearer: Any = {"additional_headers": {"Authorization": f"Bearer {key}"}}
+    cert, private = authority.files("127.0.0.1")
+    environ = {"DATABASE_URL": dsn, "OPENAI_API_KEY": REAL_KEY}
+    environ |= {"SHMASTRA_TLS_CERT": str(cert), "SHMASTRA_TLS_KEY": str(private)}
+    trusting = ssl.create_default_context(cafile=authority.file)
+    async with realtime(Realtime()) as base:
+        with web_process(tmp_path, "--only", "gateway", OPENAI_BASE_URL=base, **environ) as web:
+            port = int(web.url.rpartition(":")[2])
+            url = f"wss://127.0.0.1:{port}{PATH}"
+            async with connect(url, ssl=trusting, proxy=None, **bearer) as there:
+                await there.recv()
+                before = shown(port)
+                authority.files("127.0.0.1")
+                web.process.send_signal(signal.SIGHUP)
+                await asyncio.to_thread(wait_until, lambda: shown(port) != before, 5, "the new certificate")
+                await there.send(json.dumps({"type": "response.create"}))
+                while json.loads(await asyncio.wait_for(there.recv(), 5))["type"] != "response.done":
+                    continue
+            plain = await asyncio.to_thread(httpx.get, f"{web.url}/ready", verify=trusting)
+            assert plain.status_code == 200
+
+
+def shown(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
 
 
 async def from_a_sandbox(run: Path, bearer: Any) -> None:

@@ -12,7 +12,7 @@ from shmastra_cloud.identity.devices import shown
 from shmastra_cloud.identity.entry import enter
 from shmastra_cloud.identity.errors import LinkSpent
 from shmastra_cloud.identity.links import hash_token, link_is_good, spend_link
-from shmastra_cloud.identity.sessions import User, cookie_name
+from shmastra_cloud.identity.sessions import Provided, User, cookie_name
 from shmastra_cloud.pages import page
 from shmastra_cloud.returns import WORKSPACE, kept_return, safe_return
 from shmastra_cloud.web_context import (
@@ -40,7 +40,7 @@ async def landing(
     if user is not None:
         return RedirectResponse(safe_return(returnTo, WORKSPACE), 302)
     kept = kept_return(request.cookies, https=here.settings.https)
-    return page("sign_in.html", ways=here.ways, return_to=safe_return(returnTo, kept))
+    return page("sign_in.html", ways=here.ways, place=safe_return(returnTo, kept))
 
 
 @router.get("/login/link/{token}", dependencies=[Depends(sign_in_attempt)])
@@ -68,14 +68,25 @@ async def logout(
     user: Annotated[User, Depends(signed_in)],
     everywhere: bool = False,
 ) -> Response:
-    """End the session, or with ``?everywhere=1`` all of the user's."""
+    """End the session, or with ``?everywhere=1`` all of the user's.
+
+    Where an identity provider is behind it, go on to end that one, too.
+    """
     name = cookie_name(https=here.settings.https)
-    await here.sessions.end(token_of(request) or "")
+    ended = await here.sessions.end(token_of(request) or "")
     if everywhere:
         await here.sessions.end_all(user.id)
-    response = RedirectResponse("/", 303)
+    response = RedirectResponse(_goodbye(here, ended) or "/", 303)
     response.delete_cookie(name, path="/", secure=here.settings.https, httponly=True, samesite="lax")
     return response
+
+
+def _goodbye(here: WebContext, ended: Provided | None) -> str | None:
+    if ended is None or ended.session is None:
+        return None
+    return next(
+        (way.goodbye(ended.session) for way in here.ways if way.goodbye and way.source == ended.source), None
+    )
 
 
 @router.get("/sessions")
