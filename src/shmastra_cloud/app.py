@@ -16,7 +16,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -29,16 +29,16 @@ from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
 from shmastra_cloud.housekeeping import sweep
-from shmastra_cloud.identity import Sessions, TooManyAttempts, Users, choose, key_hash
+from shmastra_cloud.identity import Sessions, Users, choose, key_hash
+from shmastra_cloud.identity.limit import SignInLimit
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.model_note import model_note
-from shmastra_cloud.pages import page
 from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.safe_headers import SafeHeaders
 from shmastra_cloud.secrets_at_rest import load_vault
-from shmastra_cloud.web_context import WebContext, way_attempt
+from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MANAGE, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
     Access,
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from shmastra_cloud.database import Pool
     from shmastra_cloud.secrets_at_rest import Vault
@@ -139,9 +138,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         spending.router,
         budgets.router,
         reach.router,
+        *(way.router for way in ways),
     )
-    for way in ways:
-        pages.include_router(way.router, dependencies=[Depends(way_attempt)])
     book = budgets.Budgets(pool)
     pages.state.context = context
     pages.state.reach = reach.ReachParts(settings, vault)
@@ -159,7 +157,11 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
     hooks = [path for way in ways for path in way.hooks]
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url, hooks), ready, gateway.metrics)
+    rest = Probes(
+        SameOrigin(SmallBodies(SignInLimit(pages, context)), settings.public_url, hooks),
+        ready,
+        gateway.metrics,
+    )
     public = Dispatch(
         {
             GATEWAY: gateway.served,
@@ -243,7 +245,6 @@ def _control(*routers: Any) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(TooManyAttempts, _too_many)
     app.add_exception_handler(asyncio.TimeoutError, _away)
     app.add_exception_handler(OSError, _away)
     return app
@@ -274,13 +275,6 @@ async def _away(_request: Request, error: Exception) -> JSONResponse:
     log.warning("the database does not answer (%s)", type(error).__name__)
     body = {"error": "The database does not answer. Try again in a moment.", "code": "database_away"}
     return JSONResponse(body, 503, {"retry-after": "2"})
-
-
-async def _too_many(_request: Request, error: Exception) -> Response:
-    seconds = getattr(error, "seconds", 60)
-    answer = page("too_many.html", status=429, seconds=seconds)
-    answer.headers["retry-after"] = str(seconds)
-    return answer
 
 
 def _heard(calls: list[Callable[[str], None]], then: Callable[[], None], payload: str) -> None:

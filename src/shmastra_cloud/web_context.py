@@ -12,7 +12,6 @@ from fastapi import HTTPException, Request
 from shmastra_cloud.identity.attempts import Attempts
 from shmastra_cloud.identity.links import hash_token
 from shmastra_cloud.identity.sessions import Sessions, User, cookie_name
-from shmastra_cloud.peers import client_address
 from shmastra_cloud.returns import sign_in_first
 
 if TYPE_CHECKING:
@@ -100,27 +99,6 @@ async def admitted(request: Request) -> Admitted:
     since = streams.news
     user = await signed_in(request)
     return Admitted(user, hash_token(token_of(request) or ""), since, streams)
-
-
-async def sign_in_attempt(request: Request) -> None:
-    """Count an attempt to sign in; a FastAPI dependency of every route that somebody may sign in by.
-
-    Raises:
-        TooManyAttempts: there were too many, from this address or in all.
-    """
-    here = context(request)
-    await here.attempts.count(client_address(request.scope, here.settings.trusted_proxies))
-
-
-async def way_attempt(request: Request) -> None:
-    """Count what is asked of another way to sign in, but not what its provider itself posts; a dependency.
-
-    Raises:
-        TooManyAttempts: there were too many, from this address or in all.
-    """
-    path = request.scope["path"]
-    if path.startswith("/login/") and not any(path in way.hooks for way in context(request).ways):
-        await sign_in_attempt(request)
 
 
 def to_sign_in(request: Request) -> Response:

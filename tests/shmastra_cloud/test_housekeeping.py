@@ -18,7 +18,7 @@ async def test_what_has_expired_goes_and_what_has_not_stays(pool: Pool, vault: V
     await make_link(pool, user_id)
     old = "select max(ctid) from login_links"
     await pool.execute(f"update login_links set expires_at = now() - interval '8 days' where ctid = ({old})")
-    await here.attempts.count("192.0.2.1")
+    await here.attempts.failed("192.0.2.1")
     await pool.execute("update sign_in_attempts set minute = minute - interval '1 hour'")
     sweeping = asyncio.create_task(sweep(here, 0.02))
     async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""How often somebody may try to sign in: counted in the database, so that all processes agree."""
+"""How often signing in may fail: counted in the database, so that all processes agree."""
 
 from __future__ import annotations
 
@@ -22,35 +22,48 @@ ALL = "*"
 NETWORK_BITS = 64  # what one customer of an IPv6 network has at least (RFC 6177)
 KEPT_MINUTES = 10
 
+_LEFT = "60 - extract(second from now())::float8 as left"
 _COUNT = (
-    "insert into sign_in_attempts (address, minute, attempts) values ($1, date_trunc('minute', now()), 1)"
+    "insert into sign_in_attempts (address, minute, attempts)"
+    " select name, date_trunc('minute', now()), 1 from unnest(array['*', $1]) as name order by name"
     " on conflict (minute, address) do update set attempts = sign_in_attempts.attempts + 1"
-    " returning attempts, 60 - extract(second from now())::float8 as left"
+)
+_COUNTED = (
+    f"select address, attempts, {_LEFT} from sign_in_attempts"  # noqa: S608 -- words of ours
+    " where minute = date_trunc('minute', now()) and address in ('*', $1)"
 )
 
 
 class Attempts:
-    """Counts attempts by the minute, per address and in all; an IPv6 address counts as its /64 network.
+    """Counts attempts that failed by the minute, per address and in all; IPv6 counts by /64 networks.
 
-    Who is over his own bound is refused without a query and without counting for all. There are no more rows
-    than attempts in all within ten minutes, since what is beyond makes none.
+    Who is beyond a bound is refused and not counted any more, so that what is kept is bounded too: no more
+    rows than may fail in all within ten minutes.
     """
 
     def __init__(self, pool: Pool, *, per_address: int = PER_ADDRESS, in_all: int = IN_ALL) -> None:
-        self._pool, self._per_address, self._in_all = pool, per_address, in_all
+        self._pool, self._bounds = pool, (in_all, per_address)
         self._refused: OrderedDict[str, float] = OrderedDict()
 
-    async def count(self, address: str) -> None:
-        """Count an attempt of an address.
+    async def check(self, address: str) -> None:
+        """Let an address try.
 
         Raises:
-            TooManyAttempts: there were too many in this minute.
+            TooManyAttempts: too many have failed in this minute, from there or in all.
         """
         place = network(address)
-        self._check(ALL)
-        self._check(place)
-        await self._add(place, self._per_address)
-        await self._add(ALL, self._in_all)
+        for name in (ALL, place):
+            left = self._refused.get(name, 0.0) - time.monotonic()
+            if left > 0:
+                raise TooManyAttempts(left)
+            self._refused.pop(name, None)
+        for row in await self._pool.fetch(_COUNTED, place):
+            if row["attempts"] >= self._bounds[row["address"] != ALL]:
+                self._refuse(row["address"], row["left"])
+
+    async def failed(self, address: str) -> None:
+        """Count an attempt that failed."""
+        await self._pool.execute(_COUNT, network(address))
 
     async def sweep(self) -> None:
         """Delete what was counted more than ten minutes ago."""
@@ -58,22 +71,10 @@ class Attempts:
             "delete from sign_in_attempts where minute < now() - make_interval(mins => $1)", KEPT_MINUTES
         )
 
-    async def _add(self, name: str, bound: int) -> None:
-        row = await self._pool.fetchrow(_COUNT, name)
-        if row is not None and row["attempts"] > bound:
-            self._refuse(name, row["left"])
-
-    def _check(self, name: str) -> None:
-        until = self._refused.get(name)
-        if until is None:
-            return
-        left = until - time.monotonic()
-        if left > 0:
-            raise TooManyAttempts(left)
-        del self._refused[name]
-
     def _refuse(self, name: str, left: float) -> None:
-        log.warning("too many attempts to sign in %s", "in all" if name == ALL else f"from {name}")
+        log.warning(
+            "too many attempts to sign in have failed %s", "in all" if name == ALL else f"from {name}"
+        )
         self._refused[name] = time.monotonic() + left
         while len(self._refused) > REMEMBERED:
             self._refused.popitem(last=False)

@@ -18,7 +18,6 @@ from shmastra_cloud.returns import WORKSPACE, kept_return, safe_return
 from shmastra_cloud.web_context import (
     WebContext,
     context,
-    sign_in_attempt,
     signed_in,
     to_sign_in,
     token_of,
@@ -43,14 +42,14 @@ async def landing(
     return page("sign_in.html", ways=here.ways, place=safe_return(returnTo, kept))
 
 
-@router.get("/login/link/{token}", dependencies=[Depends(sign_in_attempt)])
+@router.get("/login/link/{token}")
 async def show_link(token: str, here: Here) -> Response:
     """Show the button; a mail scanner that follows the link does not use it up."""
     good = await link_is_good(here.pool, token)
     return page("link.html", status=200 if good else 410, good=good)
 
 
-@router.post("/login/link/{token}", dependencies=[Depends(sign_in_attempt)])
+@router.post("/login/link/{token}")
 async def use_link(request: Request, token: str, here: Here) -> Response:
     """Use the link up, start a session, and go on to where its user wanted to go before."""
     try:

@@ -14,6 +14,7 @@ from sse_starlette import EventSourceResponse
 
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import User
+from shmastra_cloud.safe_headers import permissions
 from shmastra_cloud.studio.bundle import Bundle
 from shmastra_cloud.web_context import Admitted, admitted, to_sign_in, visitor
 
@@ -85,7 +86,13 @@ async def studio(
         return RedirectResponse(f"/workspace?returnTo={quote(wanted, safe='')}", 302)
     here.opened(user.id)
     nonce = secrets.token_urlsafe(16)
-    return HTMLResponse(here.bundle.page(nonce, here.note), headers={"content-security-policy": _csp(nonce)})
+    return HTMLResponse(
+        here.bundle.page(nonce, here.note),
+        headers={
+            "content-security-policy": _csp(nonce),
+            "permissions-policy": permissions("microphone", "autoplay"),
+        },
+    )
 
 
 async def _asset(bundle: Bundle, name: str, *, gzipped: bool) -> Response:
@@ -97,9 +104,13 @@ async def _asset(bundle: Bundle, name: str, *, gzipped: bool) -> Response:
 
 
 def _csp(nonce: str) -> str:
-    """Return Studio's policy: it styles elements inline and draws in workers; nothing leaves the origin."""
+    """Return Studio's policy: scripts of the bundle only, never one that comes from a sandbox on this origin.
+
+    It sets styles of single elements, plays what an agent says, and shows pictures of a sandbox's.
+    """
     return (
-        f"default-src 'self'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
-        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self' 'nonce-{nonce}'; "
+        "style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+        "media-src 'self' data: blob:; connect-src 'self'; worker-src blob:; manifest-src 'self'; "
+        "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     )
