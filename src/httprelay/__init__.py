@@ -37,6 +37,7 @@ from httprelay.paths import safe_path
 from httprelay.pool import Pool, Target
 from httprelay.relay import Ended, Observer, Timeouts, relay
 from httprelay.server import BoundedHttpProtocol, Bounds
+from httprelay.sinks import Sink, sink_of
 
 __all__ = [
     "BoundedHttpProtocol",
@@ -51,6 +52,7 @@ __all__ = [
     "Pool",
     "RelayError",
     "Revoked",
+    "Sink",
     "Stopping",
     "Target",
     "Timeouts",
@@ -61,5 +63,6 @@ __all__ = [
     "UpstreamTimeout",
     "relay",
     "safe_path",
+    "sink_of",
     "without_hops",
 ]

@@ -25,7 +25,7 @@ from shmastra_cloud.identity.links import LINK_LIFE, make_link, spend_link
 from shmastra_cloud.identity.links import hash_token as session_hash
 from shmastra_cloud.identity.membership import MEMBERSHIP
 from shmastra_cloud.identity.sessions import Device, Provided, Sessions, User, cookie_name
-from shmastra_cloud.identity.users import Users, owner_of_key
+from shmastra_cloud.identity.users import Users, owner_of_key, renew_keys
 from shmastra_cloud.identity.ways import Way
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "make_link",
     "new_virtual_key",
     "owner_of_key",
+    "renew_keys",
     "session_hash",
     "spend_link",
 ]

@@ -72,9 +72,7 @@ class Attempts:
         )
 
     def _refuse(self, name: str, left: float) -> None:
-        log.warning(
-            "too many attempts to sign in have failed %s", "in all" if name == ALL else f"from {name}"
-        )
+        log.warning("signing in failed too often %s", "in all" if name == ALL else f"from {name}")
         self._refused[name] = time.monotonic() + left
         while len(self._refused) > REMEMBERED:
             self._refused.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Refuses whoever fails to sign in too often, by whatever way, before it costs more than a look at a counter."""
+"""Refuses whoever fails to sign in too often, by whatever way, at the cost of a look at a counter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIGN_IN = "/login/"
 
 
 class SignInLimit:
-    """Answers 429 on every route to sign in by, once too many attempts have failed: those answered 400 to 499."""
+    """Answers 429 on each route to sign in by, once too many attempts failed: were answered 400 to 499."""
 
     def __init__(self, app: Asgi, here: WebContext) -> None:
         self._app, self._here = app, here

@@ -24,8 +24,8 @@ _SCRIPT = re.compile(r"<script(?=[\s>])")
 _COMPRESSIBLE = re.compile(r"text/|application/(javascript|json|wasm)|image/svg")
 MIN_COMPRESSED = 1024
 
-# Says when the page is visible, goes to the sign-in page when nobody is signed in any more, and gives the page's
-# nonce to styles that Studio's libraries add by script; those that come in as text have none.
+# Says when the page is visible, goes to the sign-in page when nobody is signed in any more, and gives the
+# page's nonce to styles that Studio's libraries add by script; those that come in as text have none.
 OURS = """
 const tell = () => document.visibilityState === "visible" &&
   fetch("/api/sandbox/awake", {method: "POST", keepalive: true}).then(answer => {
