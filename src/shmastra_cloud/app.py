@@ -129,6 +129,9 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
+    for way in ways:
+        for name, part in way.state.items():
+            setattr(pages.state, name, part)
     pages.state.context = WebContext(settings, pool, sessions, ways)
     pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
@@ -146,7 +149,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing.state.workspaces = parts
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, gateway.metrics)
+    told = [path for way in ways for path in way.told]
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url, told), ready, gateway.metrics)
     public = Dispatch({GATEWAY: gateway.served, MASTRA: relay}, rest)
     return Cloud(
         apps={

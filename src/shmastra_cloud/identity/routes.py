@@ -12,6 +12,7 @@ from shmastra_cloud.identity.errors import LinkSpent
 from shmastra_cloud.identity.links import link_is_good, spend_link
 from shmastra_cloud.identity.sessions import User, cookie_name
 from shmastra_cloud.pages import page
+from shmastra_cloud.returns import safe_return
 from shmastra_cloud.web_context import WebContext, context, signed_in, token_of, visitor
 
 router = APIRouter()
@@ -19,11 +20,15 @@ Here = Annotated[WebContext, Depends(context)]
 
 
 @router.get("/")
-async def landing(here: Here, user: Annotated[User | None, Depends(visitor)]) -> Response:
+async def landing(
+    here: Here,
+    user: Annotated[User | None, Depends(visitor)],
+    returnTo: str | None = None,  # noqa: N803
+) -> Response:
     """Show the sign-in page, or go on to the workspace."""
     if user is not None:
         return RedirectResponse("/workspace", 302)
-    return page("sign_in.html", ways=here.ways)
+    return page("sign_in.html", ways=here.ways, place=safe_return(returnTo, ""))
 
 
 @router.get("/login/link/{token}")
@@ -45,10 +50,11 @@ async def use_link(request: Request, token: str, here: Here) -> Response:
 
 @router.post("/logout")
 async def logout(request: Request, here: Here, _user: Annotated[User, Depends(signed_in)]) -> Response:
-    """End the session."""
-    name = cookie_name(https=here.settings.https)
-    await here.sessions.end(token_of(request) or "")
-    response = RedirectResponse("/", 303)
+    """End the session, and lead on to the sign-out of the provider behind it, if there is one."""
+    name, token = cookie_name(https=here.settings.https), token_of(request) or ""
+    places = [await way.leave(token) for way in here.ways if way.leave is not None]
+    await here.sessions.end(token)
+    response = RedirectResponse(next(filter(None, places), "/"), 303)
     response.delete_cookie(name, path="/", secure=here.settings.https, httponly=True, samesite="lax")
     return response
 

@@ -42,13 +42,21 @@ class Provided:
     """The identity provider's own session behind one of ours.
 
     ``secret`` is what it can be asked with again (sealed already), ``check_seconds`` after how long it
-    must be.
+    must be; ``life_seconds`` for how long our session lives unless the provider's is seen to go on.
     """
 
     source: Literal["workos", "oidc"]
     session: str | None = None
     secret: bytes | None = None
     check_seconds: float | None = None
+    life_seconds: float | None = None
+
+
+def life_of(provided: Provided | None) -> dt.timedelta:
+    """Return how long a session may last, from its start."""
+    if provided is None or provided.life_seconds is None:
+        return SESSION_LIFE
+    return min(SESSION_LIFE, dt.timedelta(seconds=provided.life_seconds))
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Sessions:
             " provider_secret, check_after, address, agent) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             hash_token(token),
             user_id,
-            now + SESSION_LIFE,
+            now + life_of(provided),
             provided.source if provided else "local",
             provided.session if provided else None,
             provided.secret if provided else None,
