@@ -1,19 +1,20 @@
 """What the command line asks of a running cloud, over a socket that its peers' uids decide about.
 
-The same routes answer inside the command line's own process where no cloud runs on this machine but its
-database can be reached: :func:`application` is all that both need. ``manage_router`` is for an admin in a
-browser.
+The same routes answer inside the command line's own process, where no cloud runs on this machine but its
+database can be reached, and to admins elsewhere under ``/api/manage``; `doors.py` finds out who asks.
 """
 
 from fastapi import APIRouter
 
-from shmastra_cloud.admin import budgets, inside, models, sandboxes, state, users
-from shmastra_cloud.admin.models import manage_router
+from shmastra_cloud.admin import audit, budgets, inside, models, sandboxes, state, users
+from shmastra_cloud.admin.callers import Callers
+from shmastra_cloud.admin.doors import AtSocket, InProcess
+from shmastra_cloud.admin.gate import ManageGate
 from shmastra_cloud.admin.parts import AdminParts
 from shmastra_cloud.admin.peers import PeerProtocol
 
 router = APIRouter()
-for part in (users.router, budgets.router, sandboxes.router, inside.router, state.router, models.router):
-    router.include_router(part)
+for part in (users, budgets, sandboxes, inside, state, models, audit):
+    router.include_router(part.router)
 
-__all__ = ["AdminParts", "PeerProtocol", "manage_router", "router"]
+__all__ = ["AdminParts", "AtSocket", "Callers", "InProcess", "ManageGate", "PeerProtocol", "router"]

@@ -16,6 +16,7 @@ from shmastra_cloud.database.errors import (
 from shmastra_cloud.database.migrate import check_schema, migrate, pending
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, check_master_key, open_pool
+from shmastra_cloud.database.transaction import transaction
 
 __all__ = [
     "TROUBLE",
@@ -31,4 +32,5 @@ __all__ = [
     "migrate",
     "open_pool",
     "pending",
+    "transaction",
 ]

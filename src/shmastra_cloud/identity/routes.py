@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from shmastra_cloud.identity.entry import enter
 from shmastra_cloud.identity.errors import LinkSpent
 from shmastra_cloud.identity.links import link_is_good, spend_link
-from shmastra_cloud.identity.sessions import User, cookie_name
+from shmastra_cloud.identity.sessions import Provided, User, cookie_name
 from shmastra_cloud.pages import page
 from shmastra_cloud.returns import safe_return
 from shmastra_cloud.web_context import WebContext, context, signed_in, token_of, visitor
@@ -23,7 +23,7 @@ Here = Annotated[WebContext, Depends(context)]
 async def landing(
     here: Here,
     user: Annotated[User | None, Depends(visitor)],
-    returnTo: str | None = None,  # noqa: N803
+    returnTo: str | None = None,  # noqa: N803 -- as in our addresses
 ) -> Response:
     """Show the sign-in page, or go on to the workspace."""
     if user is not None:
@@ -50,13 +50,18 @@ async def use_link(request: Request, token: str, here: Here) -> Response:
 
 @router.post("/logout")
 async def logout(request: Request, here: Here, _user: Annotated[User, Depends(signed_in)]) -> Response:
-    """End the session, and lead on to the sign-out of the provider behind it, if there is one."""
-    name, token = cookie_name(https=here.settings.https), token_of(request) or ""
-    places = [await way.leave(token) for way in here.ways if way.leave is not None]
-    await here.sessions.end(token)
-    response = RedirectResponse(next(filter(None, places), "/"), 303)
+    """End the session; where an identity provider is behind it, go on to end that one, too."""
+    name = cookie_name(https=here.settings.https)
+    ended = await here.sessions.end(token_of(request) or "")
+    response = RedirectResponse(_goodbye(here, ended) or "/", 303)
     response.delete_cookie(name, path="/", secure=here.settings.https, httponly=True, samesite="lax")
     return response
+
+
+def _goodbye(here: WebContext, ended: Provided | None) -> str | None:
+    if ended is None:
+        return None
+    return next((way.goodbye(ended) for way in here.ways if way.goodbye and way.source == ended.source), None)
 
 
 @router.get("/api/me")

@@ -10,22 +10,24 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
 
+    from shmastra_cloud.identity.sessions import Provided
+
 
 @dataclass(frozen=True)
 class Way:
     """One way to sign in beside one-time links: what its button says and where it leads, and what serves it.
 
-    ``state`` is what its routes find in the application's state. ``leave`` is told the token of a session
-    that is about to end, and returns where the browser goes on to, or None for the sign-in page. ``told`` are
-    the paths that the provider itself posts to: no page of ours asks for these, and they know no cookie.
-    ``background`` runs as long as the process, ``closing`` is called when that ends.
+    ``background`` runs as long as the process, ``closing`` is called when that ends. A session that came by
+    ``source`` goes on, when it is signed out, to the path of ours that ``goodbye`` makes of what is known of
+    the provider's session; None: to the sign-in page. ``hooks`` are paths that the provider itself posts to,
+    and proves in another way than by a page's origin.
     """
 
     label: str
     start: str
     router: APIRouter
-    state: dict[str, object] = field(default_factory=dict)
-    leave: Callable[[str], Awaitable[str | None]] | None = None
-    told: tuple[str, ...] = ()
     background: list[Coroutine[Any, Any, None]] = field(default_factory=list)
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    source: str | None = None
+    goodbye: Callable[[Provided], str | None] | None = None
+    hooks: frozenset[str] = frozenset()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from shmastra_cloud.database import TROUBLE
-from shmastra_cloud.identity.arrival import MEMBERSHIP
+from shmastra_cloud.identity.membership import MEMBERSHIP
 from shmastra_cloud.identity.oidc.errors import BadToken, OidcError, Refused
 from shmastra_cloud.identity.oidc.provider import is_final
 

@@ -39,7 +39,7 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class OidcParts:
-    """What the routes need; the application's ``state.oidc``."""
+    """What the routes need; the way binds it to each request."""
 
     provider: Provider
     sessions: ProvidedSessions
@@ -50,7 +50,7 @@ class OidcParts:
 
 def parts(request: Request) -> OidcParts:
     """Return the parts; a FastAPI dependency."""
-    return cast("OidcParts", request.app.state.oidc)
+    return cast("OidcParts", request.state.oidc)
 
 
 Here = Annotated[WebContext, Depends(context)]

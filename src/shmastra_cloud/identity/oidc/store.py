@@ -8,6 +8,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from shmastra_cloud.database import transaction
+from shmastra_cloud.identity.membership import write_arrival
 from shmastra_cloud.identity.sessions import SESSION_LIFE
 from shmastra_cloud.secrets_at_rest import MasterKeyError
 
@@ -126,9 +128,12 @@ class ProvidedSessions:
 
     async def set_role(self, user_id: UUID, *, admin: bool) -> None:
         """Make a user what the provider says that he is."""
-        await self.pool.execute(
-            "update users set role = $2 where id = $1 and role <> $2", user_id, "admin" if admin else "member"
-        )
+        role = "admin" if admin else "member"
+        async with transaction(self.pool) as connection:
+            row = await connection.fetchrow("select * from users where id = $1 for no key update", user_id)
+            if row is not None and row["role"] != role:
+                await connection.execute("update users set role = $2 where id = $1", user_id, role)
+                await write_arrival(connection, row, "oidc", role, new=False)
 
     async def is_known(self, subject: str, email: str) -> bool:
         """Tell whether somebody is a user here already."""

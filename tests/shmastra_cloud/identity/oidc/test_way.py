@@ -15,16 +15,20 @@ async def test_signing_out_leads_on_for_sessions_of_the_provider_only(
         monkeypatch.setenv(f"OIDC_{name}", "https://id.example.com")
     users, sessions, store = Users(pool, vault), Sessions(pool), ProvidedSessions(pool, vault)
     way = oidc_way(load_settings(), pool, vault, users)
-    assert way.leave is not None
+    assert way.goodbye is not None
     ann = await users.invite("ann@example.com")
-    assert await way.leave(await sessions.start(ann)) is None
-    assert await way.leave("x") is None
-    for hint, place in (("a.b.c", "/login/oidc/out?hint=a.b.c"), ("x" * 9000, "/login/oidc/out")):
-        sealed = store.seal(Secret("https://id.example.com", "ann", id_token=hint))
-        assert await way.leave(await sessions.start(ann, provided=Provided("oidc", secret=sealed))) == place
-    await pool.execute("update sessions set provider_secret = 'x' where provider_secret is not null")
-    token = await sessions.start(ann, provided=Provided("oidc", secret=b"x"))
-    assert await way.leave(token) == "/login/oidc/out"
+    assert await sessions.end(await sessions.start(ann)) is None
+    cases = (
+        (store.seal(Secret("https://id.example.com", "ann", id_token="a.b.c")), "/login/oidc/out?hint=a.b.c"),
+        (store.seal(Secret("https://id.example.com", "ann", id_token="x" * 9000)), "/login/oidc/out"),
+        (b"sealed by nobody", "/login/oidc/out"),
+        (None, "/login/oidc/out"),
+    )
+    for sealed, place in cases:
+        ended = await sessions.end(await sessions.start(ann, provided=Provided("oidc", secret=sealed)))
+        assert ended is not None
+        assert way.goodbye(ended) == place
+    assert way.hooks == {"/login/oidc/backchannel"}
     for work in way.background:
         work.close()
     for close in way.closing:
