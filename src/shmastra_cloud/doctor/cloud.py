@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from shmastra_cloud.database import DatabaseError, open_pool, pending
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
+from shmastra_cloud.doctor.sign_in import sign_in
 from shmastra_cloud.gateway import BadConfiguration, providers_from_env, read_own_prices, tiers_from_env
 from shmastra_cloud.secrets_at_rest import MasterKeyError, load_vault
 from shmastra_cloud.settings import LOOPBACK
@@ -30,6 +31,7 @@ async def check_cloud(settings: Settings, pool: Pool, engine: Engine) -> list[Ch
         await sandboxes(settings, engine),
         providers(settings, os.environ),
         public_url(settings),
+        await sign_in(settings),
     ]
 
 
@@ -42,6 +44,7 @@ async def check_stopped(settings: Settings) -> list[Check]:
             await sandboxes(settings, engine) if settings.engine_key else _stopped_sandboxes(settings),
             providers(settings, os.environ),
             public_url(settings),
+            await sign_in(settings),
         ]
     finally:
         await engine.aclose()

@@ -66,7 +66,8 @@ class Users:
     async def all(self) -> list[Row]:
         """Return every user, oldest first."""
         return await self.pool.fetch(
-            "select id, email, role, disabled_at, created_at from users order by created_at, email"
+            "select id, email, role, disabled_at, disabled_because, created_at from users"
+            " order by created_at, email"
         )
 
     async def set_role(self, user_id: uuid.UUID, role: Literal["member", "admin"]) -> str:
