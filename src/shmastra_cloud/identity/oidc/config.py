@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CALLBACK = "/login/oidc/callback"
 DEFAULT_SCOPES = ("openid", "email", "profile")
+OFFLINE = "offline_access"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,12 @@ class Config:
         """The claims that decide who comes in and as what."""
         verified = set() if self.trust_email else {"email_verified"}
         return self.rechecked_claims | {self.email_claim} | verified
+
+    def scopes_at(self, offered: frozenset[str]) -> str:
+        """Return what is asked for: as set, else who somebody is, and a lasting grant if it is offered."""
+        if self.scopes is not None:
+            return self.scopes
+        return " ".join((*DEFAULT_SCOPES, *({OFFLINE} & offered)))
 
     def subject(self, sub: str) -> str:
         """Return somebody's lasting id; an issuer has no ``#``, so no two of them read the same."""

@@ -12,7 +12,7 @@ import httpx2
 from authlib.common.errors import AuthlibBaseError
 
 from shmastra_cloud.identity.oidc.claims import MISSING, value_of
-from shmastra_cloud.identity.oidc.config import DEFAULT_SCOPES, Config
+from shmastra_cloud.identity.oidc.config import Config
 from shmastra_cloud.identity.oidc.discovery import Discovery, Metadata, json_object
 from shmastra_cloud.identity.oidc.errors import BadToken, ProviderAway, Refused, UnknownKey
 from shmastra_cloud.identity.oidc.tokens import read_id_token, read_logout_token
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 CALL_SECONDS = 12
 HINT_CHARACTERS = 6000
 TOKEN_CHARACTERS = 16 * 1024
-OFFLINE = "offline_access"
 _CODE = re.compile(r"[a-z_]{1,40}")
 # Said of a person, or his session there, who is no longer good: RFC 6749, 5.2; OpenID Connect Core, 3.1.2.6.
 FINAL = frozenset(
@@ -67,15 +66,9 @@ class Provider:
             state=attempt.state,
             nonce=attempt.nonce,
             code_verifier=attempt.verifier,
-            scope=self.scopes(metadata),
+            scope=self.config.scopes_at(metadata.scopes),
         )
         return str(url)
-
-    def scopes(self, metadata: Metadata) -> str:
-        """Return what is asked for: as set, else who he is, and a lasting grant if there is one."""
-        if self.config.scopes is not None:
-            return self.config.scopes
-        return " ".join((*DEFAULT_SCOPES, *({OFFLINE} & metadata.scopes)))
 
     async def redeem(self, code: str, attempt: Attempt) -> Tokens:
         """Exchange a code for tokens, with an ID token that was made for this attempt.
