@@ -46,7 +46,7 @@ function make() {
       backchannel_logout_session_required: true,
     }],
     claims: {
-      openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups', 'roles'],
+      openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'hd'], groups: ['groups', 'roles'],
     },
     scopes: ['openid', 'email', 'profile', 'groups'],
     conformIdTokenClaims: given.claims_in_userinfo_only ?? true,

@@ -98,7 +98,7 @@ class Discovery:
     def __init__(self, config: Config, wire: Wire) -> None:
         self._config, self._wire = config, wire
         self._kept: dict[str, tuple[float, Any]] = {}
-        self._failed: dict[str, float] = {}
+        self._failed: dict[str, tuple[float, ProviderAway | ProviderUnsuitable]] = {}
         self._refetched = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -133,21 +133,27 @@ class Discovery:
             now = time.monotonic()
             if at > newer_than:
                 return kept
-            if kept is not None and now - self._failed.get(what, float("-inf")) < REFETCH_SECONDS:
-                return kept
+            failed_at, failure = self._failed.get(what, (float("-inf"), None))
+            if failure is not None and now - failed_at < REFETCH_SECONDS:
+                return self._of_before(what, failure)
             try:
                 document = await self._fetch(url)
                 made: Any = (
                     Metadata.parse(document, self._config.issuer) if what == "metadata" else key_set(document)
                 )
-            except ProviderAway as error:
-                self._failed[what] = now
-                if kept is None or now - at > STALE_SECONDS:
-                    raise
-                log.warning("the OpenID provider's %s of before are used: %s", what, error)
-                return kept
+            except (ProviderAway, ProviderUnsuitable) as error:
+                self._failed[what] = now, error
+                return self._of_before(what, error)
             self._kept[what] = (time.monotonic(), made)
             return made
+
+    def _of_before(self, what: str, error: ProviderAway | ProviderUnsuitable) -> Any:
+        """Return what was fetched before, if it still counts; else fail again, without asking."""
+        at, kept = self._kept.get(what, (float("-inf"), None))
+        if kept is None or time.monotonic() - at > STALE_SECONDS or isinstance(error, ProviderUnsuitable):
+            raise type(error)(str(error)) from None
+        log.warning("the OpenID provider's %s of before are used: %s", what, error)
+        return kept
 
     async def _fetch(self, url: str) -> Mapping[str, Any]:
         try:

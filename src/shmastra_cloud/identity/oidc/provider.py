@@ -53,8 +53,8 @@ class Provider:
         self._wire = Wire(config)
         self.discovery = Discovery(config, self._wire)
 
-    async def authorization_url(self, attempt: Attempt) -> str:
-        """Return where a browser signs in.
+    async def authorization_url(self, attempt: Attempt, *, other: bool = False) -> str:
+        """Return where a browser signs in; ``other``: with a password anew, whoever is signed in there.
 
         Raises:
             ProviderAway: the provider does not answer.
@@ -67,6 +67,7 @@ class Provider:
             nonce=attempt.nonce,
             code_verifier=attempt.verifier,
             scope=self.config.scopes_at(metadata.scopes),
+            **({"prompt": "login"} if other else {}),
         )
         return str(url)
 

@@ -96,7 +96,7 @@ def refusal_for(error: Exception, config: Config) -> Refusal:  # noqa: PLR0911 -
         case BadAttempt():
             return Refusal(
                 400,
-                "This sign-in has expired",
+                "This attempt to sign in is over",
                 "It took longer than ten minutes, was used already, or was begun in another browser or tab.",
                 "Begin again.",
             )

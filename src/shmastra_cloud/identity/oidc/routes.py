@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Request
@@ -58,11 +58,16 @@ Parts = Annotated[OidcParts, Depends(parts)]
 
 
 @router.get("/login/oidc")
-async def start(here: Here, oidc: Parts, returnTo: str | None = None) -> Response:  # noqa: N803
+async def start(
+    here: Here,
+    oidc: Parts,
+    returnTo: str | None = None,  # noqa: N803 -- as in our addresses
+    other: Literal["1"] | None = None,
+) -> Response:
     """Send a browser to the provider, with a new attempt in its cookie."""
     attempt = Attempt.new(safe_return(returnTo, WORKSPACE))
     try:
-        url = await oidc.provider.authorization_url(attempt)
+        url = await oidc.provider.authorization_url(attempt, other=other is not None)
     except OidcError as error:
         return _refuse(oidc, error)
     response = RedirectResponse(url, 303, {"cache-control": "no-store"})

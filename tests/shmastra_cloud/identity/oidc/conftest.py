@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -16,6 +17,14 @@ from tests.shmastra_cloud.webs import MASTER_KEY, Web, web_process
 from tests.support.openid_provider import OpenIdProvider, openid_provider
 
 from shmastra_cloud.database import migrate, open_pool
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run in a thread, since a browser's loop may be running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result(60)
 
 
 @dataclass
@@ -47,7 +56,7 @@ class World:
             finally:
                 await connection.close()
 
-        return asyncio.run(ask())
+        return run(ask())
 
 
 @contextmanager
@@ -64,7 +73,7 @@ def world(
 
     name = f"o{secrets.token_hex(6)}"
     dsn = postgres.replace("/postgres?", f"/{name}?")
-    asyncio.run(database(dsn))
+    run(database(dsn))
     with openid_provider(**(given or {})) as provider:
         whole = {
             "DATABASE_URL": dsn,

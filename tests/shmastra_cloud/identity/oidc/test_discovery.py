@@ -66,6 +66,20 @@ async def test_while_the_provider_is_away_the_metadata_of_before_is_used_for_a_d
         await discovery.metadata()
 
 
+async def test_a_provider_that_failed_is_not_asked_again_at_once(
+    liar: LyingProvider, discovery: Discovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer, error in ((503, ProviderAway), (liar.metadata(issuer="https://evil"), ProviderUnsuitable)):
+        liar.answers[WELL_KNOWN], liar.asked, discovery._failed = answer, [], {}
+        for _ in range(3):
+            with pytest.raises(error):
+                await discovery.metadata()
+        assert liar.asked == [WELL_KNOWN]
+    monkeypatch.setattr(module, "REFETCH_SECONDS", -1)
+    liar.answers[WELL_KNOWN] = liar.metadata()
+    assert await discovery.metadata()
+
+
 @pytest.mark.parametrize("answer", [404, 302, b"", b"[]", b"{", b"[" * 100_000, b"x" * 600_000])
 async def test_what_is_no_metadata_is_no_answer(
     liar: LyingProvider, discovery: Discovery, answer: object

@@ -43,6 +43,10 @@ async def test_a_browser_is_sent_with_state_nonce_and_a_challenge(provider: Prov
     }
 
 
+async def test_who_signs_in_as_somebody_else_is_asked_for_a_password(provider: Provider) -> None:
+    assert "prompt=login" in await provider.authorization_url(ATTEMPT, other=True)
+
+
 async def test_a_code_gives_a_verified_id_token(liar: LyingProvider, provider: Provider) -> None:
     liar.tokens(signed(liar.claims(nonce="the-nonce")))
     tokens = await provider.redeem("code", ATTEMPT)

@@ -76,12 +76,12 @@ def test_an_answer_is_taken_once_and_by_the_browser_that_asked(shared: World) ->
         ):
             headers = {"cookie": f"shmastra_oidc={carried}"} if carried else {}
             refused = other.get(f"/login/oidc/callback?{query}", headers=headers)
-            assert (refused.status_code, "This sign-in has expired" in refused.text) == (400, True)
+            assert (refused.status_code, "This attempt to sign in is over" in refused.text) == (400, True)
         callback = shared.walk(browser, "ann")
         cookie = browser.cookies["shmastra_oidc"]
         assert browser.get(callback).status_code == 303
         again = other.get(callback, headers={"cookie": f"shmastra_oidc={cookie}"})
-        assert (again.status_code, "This sign-in has expired" in again.text) == (400, True)
+        assert (again.status_code, "This attempt to sign in is over" in again.text) == (400, True)
 
 
 def test_an_answer_of_another_issuer_or_of_none_is_refused(shared: World) -> None:
