@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from shmastra_cloud.oidc_settings import OidcSettings
 from shmastra_cloud.peers import TrustedProxies
 from shmastra_cloud.sign_in_choice import SignIn, chosen_way
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class Settings(BaseSettings):
+class Settings(OidcSettings):
     """The cloud's configuration."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -151,6 +152,7 @@ class Settings(BaseSettings):
                     "WORKOS_ORGANIZATION_ID": self.workos_organization_id,
                     "WORKOS_COOKIE_PASSWORD": self.workos_cookie_password,
                 },
+                "oidc": self.oidc_needed,
             },
         )
 

@@ -34,7 +34,8 @@ def choose_installation(data: Data = None, profile: Profile = None) -> None:
 def main() -> None:
     """Run the command line."""
     configure()
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         app()
     except expected() as error:  # asked for only once something was raised
