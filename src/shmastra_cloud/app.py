@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, budgets, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
-from shmastra_cloud.database import Notifications, check_master_key, open_pool
+from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
 from shmastra_cloud.identity import Sessions, Users, key_hash
@@ -32,7 +32,7 @@ from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
-from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.secrets_at_rest import HEARD, Holding, load_vault
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -73,11 +73,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     bundle = studio.Bundle(settings.studio, settings.public_url)
     vault = load_vault(settings)
     pool = await open_pool(dsn)
+    await check_schema(pool)
     await check_master_key(pool, vault)
     users, sessions, store = Users(pool, vault), Sessions(pool), Workspaces(pool, vault)
     engine, activity = Engine(settings), Activity(store, settings.idle_seconds)
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
-    notifications = Notifications(dsn, {}, lambda: None)
+    notifications = Notifications(dsn, {}, lambda: None, pulse=Holding(vault))
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
     notifications.subscribe(
@@ -85,6 +86,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             **gateway.heard,
             "sandbox": watch.changed,
             "user": partial(_user_changed, sessions, gateway.heard["user"]),
+            HEARD: lambda _: vault.reload(),
         },
         partial(_forget_all, sessions, watch, gateway.forget),
     )
@@ -160,6 +162,7 @@ async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
     pool = await open_pool(dsn, patience=5)
     engine = Engine(settings)
     try:
+        await check_schema(pool)
         await check_master_key(pool, vault)
         commands = _control(admin.router)
         commands.state.admin = admin_parts(

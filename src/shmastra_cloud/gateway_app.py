@@ -11,7 +11,7 @@ from uuid import UUID
 from httprelay import Timeouts
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.awake import Awake
-from shmastra_cloud.database import Notifications, open_pool
+from shmastra_cloud.database import Notifications, check_schema, open_pool
 from shmastra_cloud.gateway import (
     BatchWriter,
     Gateway,
@@ -70,6 +70,7 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
         BadConfiguration: a provider's setting is unusable.
     """
     pool = await open_pool(dsn)
+    await check_schema(pool)
     notifications = Notifications(dsn, {}, lambda: None)
     activity = Activity(Awake(pool), settings.idle_seconds)
     parts = await gateway_parts(settings, pool, notifications, activity, told_by="gateway")

@@ -181,16 +181,17 @@ async def _until_one_ends(
 
 async def run_worker(settings: Settings, dsn: str) -> None:
     """Move workspaces until told to stop."""
-    from shmastra_cloud.database import Notifications, check_master_key, open_pool
+    from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
     from shmastra_cloud.identity import Users
     from shmastra_cloud.provider_list import announced
-    from shmastra_cloud.secrets_at_rest import load_vault
+    from shmastra_cloud.secrets_at_rest import HEARD, Holding, load_vault
     from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
     vault = load_vault(settings)
     pool = await open_pool(dsn)
     engine = Engine(settings)
     try:
+        await check_schema(pool)
         await check_master_key(pool, vault)
         users, store = Users(pool, vault), Workspaces(pool, vault)
         reconciler = Reconciler(
@@ -201,7 +202,12 @@ async def run_worker(settings: Settings, dsn: str) -> None:
             settings.template,
             further_providers=partial(announced, pool),
         )
-        notifications = Notifications(dsn, {"sandbox": reconciler.wake}, reconciler.wake)
+        notifications = Notifications(
+            dsn,
+            {"sandbox": reconciler.wake, HEARD: lambda _: vault.reload()},
+            reconciler.wake,
+            pulse=Holding(vault),
+        )
         work = asyncio.gather(notifications.run(), reconciler.run())
         with _signals(work.cancel), contextlib.suppress(asyncio.CancelledError):
             await work

@@ -2,10 +2,11 @@
 
 DatabaseError
 ├── DatabaseAway          it cannot be reached, now
-├── UnsuitableDatabase    it can never work as configured (transaction pooler, wrong master key)
+├── UnsuitableDatabase    it can never work as it is (transaction pooler, wrong master key, schema behind)
 └── MigrationFailed       a migration's SQL was refused
 """
 
+from shmastra_cloud.database.address import cleaned, shown
 from shmastra_cloud.database.errors import (
     TROUBLE,
     DatabaseAway,
@@ -13,9 +14,10 @@ from shmastra_cloud.database.errors import (
     MigrationFailed,
     UnsuitableDatabase,
 )
-from shmastra_cloud.database.migrate import migrate, pending
+from shmastra_cloud.database.master_key import check_master_key, under_present_key
+from shmastra_cloud.database.migrate import Schema, check_schema, migrate, pending, schema
 from shmastra_cloud.database.notifications import Notifications
-from shmastra_cloud.database.pool import Pool, Row, check_master_key, open_pool
+from shmastra_cloud.database.pool import Pool, Row, open_pool
 
 __all__ = [
     "TROUBLE",
@@ -25,9 +27,15 @@ __all__ = [
     "Notifications",
     "Pool",
     "Row",
+    "Schema",
     "UnsuitableDatabase",
     "check_master_key",
+    "check_schema",
+    "cleaned",
     "migrate",
     "open_pool",
     "pending",
+    "schema",
+    "shown",
+    "under_present_key",
 ]
