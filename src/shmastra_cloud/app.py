@@ -32,7 +32,7 @@ from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
-from shmastra_cloud.secrets_at_rest import HEARD, Holding, load_vault
+from shmastra_cloud.secrets_at_rest import HEARD, Holding, MasterKeyError, load_vault
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -182,6 +182,7 @@ def admin_parts(
     return admin.AdminParts(
         settings=settings,
         pool=pool,
+        vault=vault,
         users=Users(pool, vault),
         store=store,
         engine=engine,
@@ -196,6 +197,7 @@ def _control(*routers: Any) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(MasterKeyError, _sealed)
     app.add_exception_handler(asyncio.TimeoutError, _away)
     app.add_exception_handler(OSError, _away)
     return app
@@ -220,6 +222,12 @@ async def _malformed(_request: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems[:3])
     return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 400)
+
+
+async def _sealed(_request: Request, error: Exception) -> JSONResponse:
+    log.error("a secret cannot be opened: %s", error)
+    text = "A secret of this workspace cannot be opened. An admin finds out why with `shmastra doctor`."
+    return JSONResponse({"error": text, "code": "master_key"}, 503)
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:

@@ -7,13 +7,14 @@ browser.
 
 from fastapi import APIRouter
 
-from shmastra_cloud.admin import budgets, inside, models, sandboxes, state, users
+from shmastra_cloud.admin import budgets, inside, master_key, models, sandboxes, state, users
+from shmastra_cloud.admin.master_key import replace_master_key
 from shmastra_cloud.admin.models import manage_router
 from shmastra_cloud.admin.parts import AdminParts
 from shmastra_cloud.admin.peers import PeerProtocol
 
 router = APIRouter()
-for part in (users.router, budgets.router, sandboxes.router, inside.router, state.router, models.router):
-    router.include_router(part)
+for part in (users, budgets, sandboxes, inside, state, models, master_key):
+    router.include_router(part.router)
 
-__all__ = ["AdminParts", "PeerProtocol", "manage_router", "router"]
+__all__ = ["AdminParts", "PeerProtocol", "manage_router", "replace_master_key", "router"]

@@ -76,7 +76,7 @@ async def logs(
 
 async def _stream(here: AdminParts, name: str, program: Program) -> Response:
     user_id = await find(here, name)
-    return _Closing(_frames(here, user_id, program), media_type=MEDIA_TYPE)
+    return Closing(_frames(here, user_id, program), media_type=MEDIA_TYPE)
 
 
 async def _frames(here: AdminParts, user_id: UUID, program: Program) -> AsyncGenerator[bytes, None]:
@@ -95,7 +95,7 @@ async def _frames(here: AdminParts, user_id: UUID, program: Program) -> AsyncGen
         )
 
 
-class _Closing(StreamingResponse):
+class Closing(StreamingResponse):
     """Closes its generator however it ends, so that nothing goes on in a sandbox for nobody.
 
     That the client has gone away is seen by Starlette, which listens for it while it sends.

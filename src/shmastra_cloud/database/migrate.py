@@ -75,6 +75,7 @@ async def migrate(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
     applied: list[str] = []
     async with pool.acquire() as connection:
         _check_version(connection)
+        await _check_role(connection)
         await _lock(connection)
         try:
             stands = await _compare(connection, files)
@@ -108,7 +109,9 @@ async def check_schema(pool: Pool, folder: Path = MIGRATIONS) -> None:
     Raises:
         UnsuitableDatabase: something is not applied yet, or this role is shown no rows.
     """
-    stands = await schema(pool, folder)
+    async with pool.acquire() as connection:
+        await _check_role(connection)
+        stands = await _compare(connection, _read(folder))
     if stands.pending:
         raise UnsuitableDatabase(
             f"The database lacks {_files(stands.pending)}. `shmastra migrate` applies it, as `shmastra up` "
@@ -116,11 +119,6 @@ async def check_schema(pool: Pool, folder: Path = MIGRATIONS) -> None:
         )
     if refusal := stands.refusal():
         log.warning("%s", refusal)
-    if await pool.fetchval("select row_security_active('public.users')"):
-        raise UnsuitableDatabase(
-            "Row level security hides every row from this role, since it does not own the tables. Put the "
-            "role that migrated the database into DATABASE_URL, or give this one BYPASSRLS."
-        )
 
 
 def _files(names: list[str]) -> str:
@@ -138,6 +136,15 @@ def _check_version(connection: Session) -> None:
         raise UnsuitableDatabase(
             f"This is Postgres {version.major}; Shmastra Cloud needs {OLDEST} or newer. Upgrade it (with "
             "Supabase: Project Settings, Infrastructure), or leave DATABASE_URL out to use the embedded one."
+        )
+
+
+async def _check_role(connection: Session) -> None:
+    """Refuse a role from which the rows would be hidden, as if the database were empty."""
+    if await connection.fetchval("select row_security_active(to_regclass('public.schema_migrations'))"):
+        raise UnsuitableDatabase(
+            "Row level security hides every row from this role, since it does not own the tables. Put the "
+            "role that migrated the database into DATABASE_URL, or give this one BYPASSRLS."
         )
 
 

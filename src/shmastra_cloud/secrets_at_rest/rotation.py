@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from shmastra_cloud.database import Pool
+    from shmastra_cloud.database import Pool, Schema
     from shmastra_cloud.secrets_at_rest.columns import SealedColumn
     from shmastra_cloud.secrets_at_rest.vault import Vault
 
@@ -37,6 +37,7 @@ LOCK = 0x5348_524F
 BATCH = 200
 PASSES = 5
 FOLLOW_SECONDS = 10
+ALONE_SECONDS = 3  # the database may not have noticed yet that one before was killed
 POLL_SECONDS = 0.1
 STATEMENT_SECONDS = 120  # counting reads whole tables
 ALL = UUID(int=0)  # less than every id
@@ -63,9 +64,12 @@ async def rotate(
         RotationRefused: it cannot be done, or not wholly, as things are; everything opens as before.
         MasterKeyError: the keys' file cannot be read or written.
     """
+    stands = await schema(pool)
     async with pool.acquire() as session, _alone(session):
-        await _check_columns(pool, session)
+        await _check_columns(stands, session)
         present, retiring = await _state(session)
+        if given is not None and vault.file is None:
+            vault.add(given)
         _take(vault, present)
         finished = None if retiring else await _tidy(session, vault, present)
         if finished is not None and given is None:
@@ -85,8 +89,12 @@ async def rotate(
 
 @contextlib.asynccontextmanager
 async def _alone(session: Session) -> AsyncIterator[None]:
-    if not await session.fetchval("select pg_try_advisory_lock($1)", LOCK):
-        raise RotationRefused("The master key is being replaced already. Wait until that has ended.")
+    try:
+        await session.execute("select pg_advisory_lock($1)", LOCK, timeout=ALONE_SECONDS)
+    except TimeoutError as error:
+        raise RotationRefused(
+            "The master key is being replaced already. Wait until that has ended."
+        ) from error
     try:
         yield
     finally:
@@ -94,9 +102,8 @@ async def _alone(session: Session) -> AsyncIterator[None]:
             await session.execute("select pg_advisory_unlock($1)", LOCK)
 
 
-async def _check_columns(pool: Pool, session: Session) -> None:
+async def _check_columns(stands: Schema, session: Session) -> None:
     """Refuse where the database has sealed columns that this version does not know, or may have."""
-    stands = await schema(pool)
     if stands.pending or stands.unknown:
         raise RotationRefused(
             stands.refusal() or f"Run `shmastra migrate` first: {stands.pending[0]}.sql is not applied."
