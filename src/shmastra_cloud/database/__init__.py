@@ -15,11 +15,12 @@ from shmastra_cloud.database.errors import (
     UnsuitableDatabase,
 )
 from shmastra_cloud.database.master_key import check_master_key, under_present_key
-from shmastra_cloud.database.migrate import Schema, check_schema, migrate, pending, schema
+from shmastra_cloud.database.migrate import OLDEST, Schema, check_schema, migrate, pending, schema
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, open_pool
 
 __all__ = [
+    "OLDEST",
     "TROUBLE",
     "DatabaseAway",
     "DatabaseError",

@@ -9,7 +9,7 @@ from shmastra_cloud.secrets_at_rest.errors import MasterKeyError, RotationRefuse
 from shmastra_cloud.secrets_at_rest.holders import HEARD, Holding
 from shmastra_cloud.secrets_at_rest.key_file import KeyFile, decode_key
 from shmastra_cloud.secrets_at_rest.rotation import Rotation, rotate
-from shmastra_cloud.secrets_at_rest.sources import load_vault
+from shmastra_cloud.secrets_at_rest.sources import find_vault, load_vault
 from shmastra_cloud.secrets_at_rest.vault import Vault, key_name
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "SealedColumn",
     "Vault",
     "decode_key",
+    "find_vault",
     "key_name",
     "load_vault",
     "rotate",

@@ -9,8 +9,28 @@ from shmastra_cloud.cli.doctor import diagnose
 from shmastra_cloud.settings import load_settings
 
 NAMES = {
-    "python", "kernel", "privileges", "user_namespaces", "runc", "mmdebstrap", "seccomp", "cgroups", "disk",
-    "node", "studio", "template", "cloud", "database", "sandboxes", "master_key", "providers", "public_url",
+    "python",
+    "kernel",
+    "privileges",
+    "user_namespaces",
+    "runc",
+    "mmdebstrap",
+    "seccomp",
+    "cgroups",
+    "disk",
+    "node",
+    "studio",
+    "template",
+    "cloud",
+    "database",
+    "sandboxes",
+    "master_key",
+    "providers",
+    "public_url",
+}
+OF_DATABASE = {
+    "database_version", "database_rights", "database_notifications", "database_schema", "database_privacy",
+    "database_secrets", "database_clock", "database_latency",
 }  # fmt: skip
 
 
@@ -37,7 +57,9 @@ def test_a_database_elsewhere_is_asked_and_its_password_not_shown(dsn: str, tmp_
     address = dsn.replace("postgres@", "postgres:top-secret@")
     environ = {"DATABASE_URL": address, "SHMASTRA_MASTER_KEY": MASTER_KEY}
     done = shmastra("doctor", "--json", "--data", str(tmp_path), **environ)
-    database = told(done.stdout)["database"]
+    found = told(done.stdout)
+    assert set(found) == NAMES | OF_DATABASE
+    database = found["database"]
     assert database["status"] == "ok"
     assert database["detail"].startswith("postgresql://postgres@/")
     assert b"top-secret" not in done.stdout + done.stderr
