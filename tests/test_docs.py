@@ -20,7 +20,7 @@ DOCS = ROOT / "docs" / "reference"
 EVERYWHERE = {"--data", "--profile", "--help", "-h"}
 VARIABLE = re.compile(
     r"(?:SHMASTRA|E2B|SANDBOXD|DATABASE|OPENAI|ANTHROPIC|GOOGLE|GEMINI|COMPOSIO|GROQ|MISTRAL|DEEPSEEK|XAI|OPENROUTER"
-    r"|TOGETHER|FIREWORKS|CEREBRAS|AZURE|VLLM|OLLAMA|OTEL)_[A-Z0-9_]*[A-Z0-9]"
+    r"|TOGETHER|FIREWORKS|CEREBRAS|AZURE|VLLM|OLLAMA|OTEL|WORKOS)_[A-Z0-9_]*[A-Z0-9]"
 )
 FOR_TESTS = {"SHMASTRA_PROC"}  # another machine's /proc, in the tests of scripts/preflight
 

@@ -8,6 +8,7 @@ RelayError
 ├── UpstreamClosed          the connection ended before the response began
 ├── UpstreamTimeout         connected, but no response in time
 ├── UpstreamProtocolError   the response is not HTTP that may be passed on
+├── Stopping                the process that relays is about to end
 └── HandshakeRefused        a WebSocket was asked for, and something else was answered
 
 All are raised before the response has begun. Once it has, a failure cuts the connection to the client,
@@ -21,6 +22,7 @@ from httprelay.errors import (
     ConnectFailed,
     HandshakeRefused,
     RelayError,
+    Stopping,
     TooManyConnections,
     UnsafeRequest,
     UpstreamClosed,
@@ -43,6 +45,7 @@ __all__ = [
     "Observer",
     "Pool",
     "RelayError",
+    "Stopping",
     "Target",
     "Timeouts",
     "TooManyConnections",

@@ -38,6 +38,10 @@ class UpstreamProtocolError(RelayError):
     """The upstream's answer is not HTTP that may be passed on."""
 
 
+class Stopping(RelayError):
+    """The process that relays is about to end, and waits for this no longer."""
+
+
 class HandshakeRefused(RelayError):
     """The upstream answered the handshake of a WebSocket otherwise: ``status``, ``headers``, ``body``."""
 

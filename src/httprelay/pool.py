@@ -8,9 +8,10 @@ from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from httprelay.connection import Connection
-from httprelay.errors import ConnectFailed, TooManyConnections
+from httprelay.errors import ConnectFailed, Stopping, TooManyConnections
 
 if TYPE_CHECKING:
     import socket
@@ -67,7 +68,8 @@ class Pool:
     ) -> None:
         self._limit, self._keep, self._idle_seconds, self._tls = limit, keep, idle_seconds, tls
         self._places: dict[Target, _Place] = {}
-        self._closed = False
+        self._open: WeakSet[Connection] = WeakSet()
+        self._closed = self._stopping = False
         self._next_expiry = 0.0
 
     async def acquire(self, target: Target, seconds: float) -> tuple[Connection, bool]:
@@ -102,21 +104,29 @@ class Pool:
 
         Raises:
             ConnectFailed: there is none to be had in time.
+            Stopping: everything was cut.
 
         """
+        if self._is_cut():
+            raise _cut()
         place = self._places.setdefault(target, _Place())
         if place.in_use >= self._limit:
             raise TooManyConnections(f"{self._limit} connections to {target.host} are in use")
         place.in_use += 1
         try:
             async with asyncio.timeout(seconds):
-                return await self._connect(target)
+                connection = await self._connect(target)
         except OSError as error:  # TimeoutError and SSLError are among them
             place.in_use -= 1
             raise ConnectFailed(_why(target, error)) from error
         except BaseException:
             place.in_use -= 1
             raise
+        self._open.add(connection)
+        if self._is_cut():  # meanwhile
+            self.give_back(target, connection, reusable=False)
+            raise _cut()
+        return connection
 
     def give_back(self, target: Target, connection: Connection, *, reusable: bool) -> None:
         """Keep a connection for the next request, or close it."""
@@ -136,6 +146,12 @@ class Pool:
             "idle": sum(len(place.idle) for place in places),
         }
 
+    def cut(self) -> None:
+        """End every exchange at once, as if its upstream had broken off, and begin no other."""
+        self._stopping = self._closed = True
+        for connection in list(self._open):
+            connection.fail(_cut())
+
     async def aclose(self) -> None:
         """Close what is idle; connections in use close when they are given back."""
         self._closed = True
@@ -144,6 +160,9 @@ class Pool:
                 connection.abort()
             place.idle.clear()
         await asyncio.sleep(0)
+
+    def _is_cut(self) -> bool:
+        return self._stopping
 
     async def _connect(self, target: Target) -> Connection:
         loop = asyncio.get_running_loop()
@@ -167,6 +186,10 @@ class Pool:
                 place.idle.popleft().abort()
             if not place.idle and not place.in_use:
                 del self._places[target]
+
+
+def _cut() -> Stopping:
+    return Stopping("the process that relays is about to end")
 
 
 def _why(target: Target, error: OSError) -> str:

@@ -21,15 +21,16 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from httprelay import Pool as UpstreamPool
-from shmastra_cloud import admin, budgets, spending, studio, workspaces
+from shmastra_cloud import admin, budgets, reach, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
+from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
-from shmastra_cloud.identity import Sessions, Users, key_hash
+from shmastra_cloud.identity import Sessions, Users, choose, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.model_note import model_note
-from shmastra_cloud.probes import Probes
+from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import HEARD, Holding, MasterKeyError, load_vault
@@ -75,21 +76,26 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     pool = await open_pool(dsn)
     await check_schema(pool)
     await check_master_key(pool, vault)
-    users, sessions, store = Users(pool, vault), Sessions(pool), Workspaces(pool, vault)
+    draining = Draining()
+    notifications = Notifications(dsn, {}, lambda: None, pulse=Holding(vault))
+    sessions = Sessions(pool, lambda: notifications.connected)
+    users, store = Users(pool, vault), Workspaces(pool, vault)
     engine, activity = Engine(settings), Activity(store, settings.idle_seconds)
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
-    notifications = Notifications(dsn, {}, lambda: None, pulse=Holding(vault))
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
     notifications.subscribe(
         {
             **gateway.heard,
             "sandbox": watch.changed,
+            "session": sessions.ended,
             "user": partial(_user_changed, sessions, gateway.heard["user"]),
             HEARD: lambda _: vault.reload(),
         },
         partial(_forget_all, sessions, watch, gateway.forget),
     )
+    ways = choose.ways(settings, pool, vault, users)
+    draining.tell(watch.drop_all)
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
         store,
@@ -98,6 +104,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         activity,
         partial(_key_owner, users),
         note=note,
+        draining=draining,
     )
     relay = MastraRelay(
         settings=settings,
@@ -109,7 +116,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         pool=upstreams,
     )
     studio_parts = studio.StudioParts(
-        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note
+        bundle, partial(_is_ready, watch), partial(_opened, activity), note=note, draining=draining
     )
     pages = _control(
         identity_router,
@@ -118,10 +125,13 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         studio.router,
         spending.router,
         budgets.router,
+        reach.router,
+        *(way.router for way in ways),
     )
     pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
-    pages.state.context = WebContext(settings, pool, sessions)
+    pages.state.context = WebContext(settings, pool, sessions, ways)
+    pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
     pages.state.budgets = budgets.BudgetParts(book, spending.Days(pool))
@@ -130,7 +140,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "database": partial(database_answers, pool),
             "sandboxes": engine.ping,
             "template": partial(_template_is_there, engine),
-        }
+        },
+        draining,
     )
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
@@ -143,10 +154,24 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
             "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
             "admin": commands,
+            "own": OwnProbes(gateway.metrics),
         },
-        background=[notifications.run(), activity.run(), *gateway.background],
-        closing=[pool.close, *gateway.closing, upstreams.aclose, engine.aclose],
-        protocols={"admin": admin.PeerProtocol},
+        background=[
+            notifications.run(),
+            activity.run(),
+            *gateway.background,
+            *(work for way in ways for work in way.background),
+        ],
+        closing=[
+            pool.close,
+            *gateway.closing,
+            *(close for way in ways for close in way.closing),
+            upstreams.aclose,
+            engine.aclose,
+        ],
+        protocols={"admin": admin.PeerProtocol, "own": admin.PeerProtocol},
+        draining=draining,
+        cutting=[gateway.cut, upstreams.cut],
     )
 
 

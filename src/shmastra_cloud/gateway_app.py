@@ -12,6 +12,7 @@ from httprelay import Timeouts
 from shmastra_cloud.activity import Activity
 from shmastra_cloud.awake import Awake
 from shmastra_cloud.database import Notifications, check_schema, open_pool
+from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import (
     BatchWriter,
     Gateway,
@@ -29,7 +30,7 @@ from shmastra_cloud.leases import LeasesInDatabase
 from shmastra_cloud.metering import KeysInDatabase, write_usage
 from shmastra_cloud.origins import origin_of
 from shmastra_cloud.owned_ids import OwnedIdsInDatabase
-from shmastra_cloud.probes import Probes, nothing
+from shmastra_cloud.probes import OwnProbes, Probes, nothing
 from shmastra_cloud.provider_list import announce
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
 class GatewayParts:
     """The gateway of one process, whatever else that serves: what is served, heard of, run and closed.
 
-    ``heard`` are handlers by channel and ``forget`` what a gap between notifications asks for.
+    ``heard`` are handlers by channel and ``forget`` what a gap between notifications asks for; ``cut`` ends
+    its calls.
     """
 
     providers: Mapping[str, Provider]
@@ -58,6 +60,7 @@ class GatewayParts:
     metrics: Metrics | None
     heard: dict[str, Callable[[str], None]]
     forget: Callable[[], None]
+    cut: Callable[[], None]
     background: list[Coroutine[Any, Any, None]]
     closing: list[Callable[[], Awaitable[None]]]
 
@@ -75,12 +78,19 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
     activity = Activity(Awake(pool), settings.idle_seconds)
     parts = await gateway_parts(settings, pool, notifications, activity, told_by="gateway")
     notifications.subscribe(parts.heard, parts.forget)
-    probes = Probes(nothing, Readiness({"database": partial(database_answers, pool)}), parts.metrics)
+    draining = Draining()
+    ready = Readiness({"database": partial(database_answers, pool)}, draining)
+    probes = Probes(nothing, ready, parts.metrics)
     public = Dispatch({GATEWAY: parts.served}, probes)
     return Cloud(
-        apps={"tcp": OwnHost(public, (settings.public_url, settings.gateway_url))},
+        apps={
+            "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
+            "own": OwnProbes(parts.metrics),
+        },
         background=[notifications.run(), activity.run(), *parts.background],
         closing=[pool.close, *parts.closing],
+        draining=draining,
+        cutting=[parts.cut],
     )
 
 
@@ -131,6 +141,7 @@ async def gateway_parts(
             **limits.heard(),
         },
         forget=partial(_forget_all, keys, limits),
+        cut=gateway.cut,
         background=[known.run(), usage.run(), ownership.run(), limits.run()],
         closing=[limits.aclose, usage.aclose, ownership.aclose, telemetry.aclose, gateway.aclose],
     )

@@ -8,6 +8,7 @@ from shmastra_cloud.rim import send_json
 
 if TYPE_CHECKING:
     from shmastra_cloud.readiness import Readiness
+    from shmastra_cloud.telemetry import Metrics
     from shmastra_cloud.web_process import Asgi, Receive, Scope, Send
 
 
@@ -23,11 +24,27 @@ class Probes:
         if asked == "/health":
             return await send_json(send, 200, {"status": "ok"})
         if asked == "/ready":
-            status, told = await self._ready.answer()
+            alone = scope["query_string"] == b"of=web"
+            status, told = self._ready.process() if alone else await self._ready.answer()
             return await send_json(send, status, told)
         if asked == "/metrics" and self._metrics is not None:
             return await self._metrics(scope, receive, send)
         return await self._rest(scope, receive, send)
+
+
+class OwnProbes:
+    """Answers the processes beside this one, and who started it: over a socket that nobody else can open."""
+
+    def __init__(self, metrics: Metrics | None) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["path"] == "/health":
+            return await send_json(send, 200, {"status": "ok"})
+        if scope["path"] == "/metrics" and self._metrics is not None:
+            return await self._metrics.own(scope, receive, send)
+        return await nothing(scope, receive, send)
 
 
 async def nothing(scope: Scope, _receive: Receive, send: Send) -> None:

@@ -7,6 +7,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from shmastra_cloud.draining import Draining
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -21,16 +23,25 @@ class Readiness:
     """Asks each dependency; answers are kept for a second, so that anybody may ask as often as he likes.
 
     A check returns None where all is well, else what is wrong and what to do; if it raises, nothing answers.
+    From the moment on that the process is told to end, it is not ready, so that nobody is sent to it.
     """
 
-    def __init__(self, checks: Mapping[str, Callable[[], Awaitable[str | None]]]) -> None:
-        self._checks = checks
+    def __init__(
+        self, checks: Mapping[str, Callable[[], Awaitable[str | None]]], draining: Draining | None = None
+    ) -> None:
+        self._checks, self._draining = checks, draining or Draining()
         self._asking = asyncio.Lock()
         self._told: dict[str, str] = {}
         self._until = float("-inf")
 
+    def process(self) -> tuple[int, dict[str, str]]:
+        """Return the same of this process alone, for a load balancer: 503 only where it is about to end."""
+        return (503, {"web": "is about to end"}) if self._draining.begun else (200, {"web": OK})
+
     async def answer(self) -> tuple[int, dict[str, str]]:
         """Return 200 where everything is well, else 503, and what each said."""
+        if self._draining.begun:
+            return self.process()
         async with self._asking:
             if time.monotonic() >= self._until:
                 said = await asyncio.gather(*(self._ask(name, check) for name, check in self._checks.items()))

@@ -8,24 +8,37 @@ import gc
 import logging
 import os
 import signal
-import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
 from httprelay.websocket_server import SocketHttpProtocol
+from shmastra_cloud.certificates import Certificate
+from shmastra_cloud.ending import End, drain
+from shmastra_cloud.listening import (
+    UNIX_SOCKETS,
+    held,
+    inherited_sockets,
+    own_sockets,
+    unix_socket,
+    without_delay,
+)
+from shmastra_cloud.notifying import notify
 from shmastra_cloud.web_process import GATEWAY
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator
+    import socket
+    import ssl
+    from collections.abc import Callable, Iterator
 
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.web_process import Asgi, Cloud
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 5
+LAST_SECONDS = 2
+UP_SECONDS = 0.02
 
 
 class WebProtocol(SocketHttpProtocol):
@@ -43,103 +56,88 @@ class _Server(uvicorn.Server):
         yield
 
 
-def inherited_sockets(text: str | None) -> dict[str, socket.socket]:
-    """Return the listening sockets that the supervisor passed on, from ``tcp=3,sandbox=4,admin=5``.
-
-    Raises:
-        ValueError: the text has another form.
-    """
-    found: dict[str, socket.socket] = {}
-    for part in (text or "").split(","):
-        name, separator, number = part.partition("=")
-        if part and not (separator and number.isdigit()):
-            raise ValueError(f"SHMASTRA_LISTEN_FDS holds {part!r}; it looks like tcp=3,sandbox=4.")
-        if part:
-            found[name] = socket.socket(fileno=int(number))
-    return found
-
-
-def own_sockets(
-    settings: Settings, names: tuple[str, ...] = ("sandbox", "admin")
-) -> dict[str, socket.socket]:
-    """Bind the port and the named unix sockets of a process that no supervisor started.
-
-    Raises:
-        OSError: the port is taken, or the folder cannot be written.
-    """
-    tcp = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
-    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        tcp.bind((settings.host, settings.port))
-    except OSError as error:
-        tcp.close()
-        raise OSError(
-            f"Port {settings.port} of {settings.host} cannot be used ({error.strerror}). "
-            "Set SHMASTRA_PORT to another one."
-        ) from error
-    if names:
-        settings.run.mkdir(parents=True, exist_ok=True)
-    return {"tcp": tcp} | {name: _unix(settings, name) for name in names}
-
-
-def _unix(settings: Settings, name: str) -> socket.socket:
-    path = settings.run / f"{name}.sock"
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
-    try:
-        bound.bind(str(path))
-    finally:
-        os.umask(before)
-    return bound
-
-
-def _without_delay(listeners: Iterable[socket.socket]) -> None:
-    """Have the kernel hold nothing back: an answer's head and body are written one after the other.
-
-    Connections inherit it; asyncio sets it only on those whose listener was made with its protocol named.
-    """
-    for listener in listeners:
-        if listener.family != socket.AF_UNIX:
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
 async def run_web(settings: Settings, dsn: str) -> None:
-    """Serve browsers, sandboxes and the command line until told to stop."""
+    """Serve browsers, sandboxes and the command line until told to stop.
+
+    Raises:
+        CertificateError: the certificate or its key cannot be used.
+    """
     from shmastra_cloud.app import build
 
-    sockets = inherited_sockets(os.environ.get("SHMASTRA_LISTEN_FDS")) or own_sockets(settings)
-    await _serve(await build(settings, dsn), sockets)
+    await _run(settings, partial(build, settings, dsn), UNIX_SOCKETS)
 
 
 async def run_gateway(settings: Settings, dsn: str) -> None:
-    """Serve the gateway alone until told to stop; what it does not need is not loaded."""
+    """Serve the gateway alone until told to stop; what it does not need is not loaded.
+
+    Raises:
+        CertificateError: the certificate or its key cannot be used.
+    """
     from shmastra_cloud.gateway_app import build_gateway
 
-    await _serve(await build_gateway(settings, dsn), own_sockets(settings, ()))
+    await _run(settings, partial(build_gateway, settings, dsn), ())
 
 
-async def _serve(cloud: Cloud, sockets: dict[str, socket.socket]) -> None:
-    _without_delay(sockets.values())
+async def _run(settings: Settings, build: Callable[[], Any], names: tuple[str, ...]) -> None:
+    certificate = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        certificate = Certificate(settings.tls_cert, settings.tls_key)
+    with contextlib.ExitStack() as holding:
+        sockets = inherited_sockets(os.environ)
+        if not sockets:
+            if names:
+                holding.enter_context(held(settings))
+            sockets = own_sockets(settings, names)
+        if settings.web_number is not None:  # where the others ask for its metrics
+            sockets["own"] = unix_socket(settings, f"web-{settings.web_number}")
+        await _serve(settings, await build(), sockets, certificate)
+
+
+async def _serve(
+    settings: Settings, cloud: Cloud, sockets: dict[str, socket.socket], certificate: Certificate | None
+) -> None:
+    without_delay(sockets.values())
     _settle()
-    servers = [
-        (_server(cloud.apps[name], cloud.protocols.get(name, WebProtocol)), bound)
-        for name, bound in sockets.items()
-    ]
-
-    def stop() -> None:
-        for server, _ in servers:
-            server.should_exit = True
-
+    servers = {
+        name: _server(
+            cloud.apps[name],
+            cloud.protocols.get(name, WebProtocol),
+            certificate.context if certificate is not None and name == "tcp" else None,
+        )
+        for name in sockets
+        if name in cloud.apps
+    }
+    end = End(settings.drain_notice_seconds, settings.drain_seconds)
     tasks = [asyncio.create_task(work) for work in cloud.background]
+    if certificate is not None:
+        tasks.append(asyncio.create_task(certificate.watch()))
+    serving = [asyncio.create_task(servers[name].serve([sockets[name]])) for name in servers]
+    ending = asyncio.create_task(_end_when_told(end, cloud, list(servers.values())))
+    telling = asyncio.create_task(_say_when_up(list(servers.values())))
     try:
-        with _signals(stop):
-            await _until_one_ends(tasks, [server.serve([bound]) for server, bound in servers], stop)
+        with _signals(end.begin, certificate.reload if certificate is not None else None):
+            await _until_one_ends(tasks, serving, end, ending)
     finally:
-        for task in tasks:
+        for task in (*tasks, ending, telling):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, ending, telling, return_exceptions=True)
         await cloud.aclose()
+
+
+async def _say_when_up(servers: list[_Server]) -> None:
+    while not all(server.started for server in servers):  # noqa: ASYNC110 -- uvicorn has no event for it
+        await asyncio.sleep(UP_SECONDS)
+    notify("READY=1")
+
+
+async def _end_when_told(end: End, cloud: Cloud, servers: list[_Server]) -> None:
+    await end.begun.wait()
+    notify("STOPPING=1")
+    try:
+        await drain(end, cloud, servers)
+    finally:
+        for server in servers:
+            server.should_exit = True
 
 
 def _settle() -> None:
@@ -149,30 +147,35 @@ def _settle() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _server(app: Asgi, protocol: type[asyncio.Protocol]) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            cast("Any", app),
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
+def _server(app: Asgi, protocol: type[asyncio.Protocol], tls: ssl.SSLContext | None) -> _Server:
+    config = uvicorn.Config(
+        cast("Any", app),
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=LAST_SECONDS,
     )
+    config.load()
+    config.ssl = tls
+    return _Server(config)
 
 
 async def _until_one_ends(
-    tasks: list[asyncio.Task[None]], serving: list[Coroutine[Any, Any, None]], stop: Any
+    tasks: list[asyncio.Task[None]],
+    serving: list[asyncio.Task[None]],
+    end: End,
+    ending: asyncio.Task[None],
 ) -> None:
     """Wait for the servers; a background task that ends has failed, and ends the process."""
     servers = asyncio.gather(*serving)
     waited: list[asyncio.Future[Any]] = [servers, *tasks]
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-    stop()
+    end.begin()
+    await ending
     await servers
     for task in tasks:
         if task.done():
@@ -210,19 +213,27 @@ async def run_worker(settings: Settings, dsn: str) -> None:
         )
         work = asyncio.gather(notifications.run(), reconciler.run())
         with _signals(work.cancel), contextlib.suppress(asyncio.CancelledError):
+            notify("READY=1")
             await work
+        notify("STOPPING=1")
     finally:
         await engine.aclose()
         await pool.close()
 
 
 @contextlib.contextmanager
-def _signals(stop: Any) -> Iterator[None]:
+def _signals(stop: Callable[[], object], reload: Callable[[], None] | None = None) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call ``stop``, and SIGHUP ``reload``, which is nothing where there is none."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    calls = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: reload or _nothing}
+    for number, call in calls.items():
+        loop.add_signal_handler(number, call)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in calls:
             loop.remove_signal_handler(number)
+
+
+def _nothing() -> None:
+    return

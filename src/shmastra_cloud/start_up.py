@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ADMIN = "admin@localhost"
 BUILD_BYTES = 3 << 30
 COMPLAINT = "shmastra: "
+SIGN_IN_VARIABLES = ("WORKOS_", "OIDC_")
 ENGINE_VARIABLES = ("SHMASTRA_SANDBOX_",)
 
 
@@ -135,8 +136,11 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         host=settings.host,
         port=settings.port,
         public_url=settings.public_url,
+        webs=settings.web_workers,
         environ={**os.environ, "SHMASTRA_DATA": str(data)},
-        web_only=key_variables(os.environ) | {"SHMASTRA_METRICS_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS"},
+        web_only=key_variables(os.environ)
+        | {"SHMASTRA_METRICS_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS", "SHMASTRA_SIGN_IN"}
+        | {name for name in os.environ if name.startswith(SIGN_IN_VARIABLES)},
         prepare=prepare,
         on_ready=on_ready,
         on_stop=on_stop if settings.local_engine else _leave_to_the_service,

@@ -11,6 +11,7 @@ from shmastra_cloud.identity.sessions import Sessions, User, cookie_name
 
 if TYPE_CHECKING:
     from shmastra_cloud.database import Pool
+    from shmastra_cloud.identity.ways import Way
     from shmastra_cloud.settings import Settings
 
 
@@ -21,6 +22,7 @@ class WebContext:
     settings: Settings
     pool: Pool
     sessions: Sessions
+    ways: tuple[Way, ...] = ()
 
 
 def context(request: Request) -> WebContext:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shmastra_cloud.draining import Draining
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -22,13 +24,16 @@ MASTRA = "/api/mastra/"
 class Cloud:
     """One web process: its applications by the socket they are served on, its tasks, how it is closed.
 
-    ``protocols`` names the sockets that another protocol than the usual one is spoken on.
+    ``protocols`` names the sockets that another protocol than the usual one is spoken on. ``draining`` tells
+    that it is about to end, and ``cutting`` ends what has not come to its end by itself.
     """
 
     apps: dict[str, Asgi]
     background: list[Coroutine[Any, Any, None]]
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     protocols: dict[str, type[asyncio.Protocol]] = field(default_factory=dict)
+    draining: Draining = field(default_factory=Draining)
+    cutting: list[Callable[[], None]] = field(default_factory=list)
 
     async def aclose(self) -> None:
         """Close what was opened, the latest first."""

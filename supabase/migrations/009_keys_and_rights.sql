@@ -41,6 +41,8 @@ begin
 end $$;
 create or replace trigger users_sealed before insert or update of virtual_key on public.users
   for each row execute function public.check_sealed('virtual_key');
+create or replace trigger sessions_sealed before insert or update of provider_secret on public.sessions
+  for each row execute function public.check_sealed('provider_secret');
 create or replace trigger sandboxes_sealed before insert or update of mastra_token, traffic_token on public.sandboxes
   for each row execute function public.check_sealed('mastra_token', 'traffic_token');
 

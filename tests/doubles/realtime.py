@@ -6,8 +6,9 @@ import asyncio
 import base64
 import http
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -195,3 +196,19 @@ async def realtime(double: Realtime) -> AsyncIterator[str]:
         close_timeout=1,
     ) as server:
         yield f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/v1"
+
+
+@contextmanager
+def realtime_in_a_thread(double: Realtime) -> Iterator[str]:
+    """Serve a stand-in on a loop of its own, for fixtures that outlive one test."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    serving = realtime(double)
+    try:
+        yield asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

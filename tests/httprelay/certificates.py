@@ -30,17 +30,25 @@ class Authority:
 
     def serving(self, host: str = "127.0.0.1", *, expired: bool = False, own: bool = False) -> ssl.SSLContext:
         """Return what an upstream at ``host`` needs; ``own`` makes the certificate its own authority."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.files(host, expired=expired, own=own))
+        return context
+
+    def files(
+        self, host: str = "127.0.0.1", *, expired: bool = False, own: bool = False
+    ) -> tuple[Path, Path]:
+        """Make a certificate and its key anew, in the same files for the same host."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
         names = [x509.IPAddress(ipaddress.ip_address(host)) if host[0].isdigit() else x509.DNSName(host)]
         issuer = name if own else self._name
         builder = self._builder(issuer, name, key, NOW - DAY if expired else NOW + DAY)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        file = self.folder / f"{host}-{expired}-{own}.pem"
-        file.write_bytes(_pem(builder.sign(key if own else self._key, hashes.SHA256())) + _private(key))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        cert, private = (self.folder / f"{host}-{expired}-{own}.{ending}" for ending in ("pem", "key"))
+        cert.write_bytes(_pem(builder.sign(key if own else self._key, hashes.SHA256())))
+        private.touch(mode=0o600)
+        private.write_bytes(_private(key))
+        return cert, private
 
     @staticmethod
     def _builder(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.security.support import EVENTS, PATIENCE, Cloud, Received, chunk, status, until_closed
 
-from shmastra_cloud.workspaces.routes import safe_return
+from shmastra_cloud.returns import safe_return
 
 HOSTILE = {
     "Set-Cookie": "shmastra_session=evil; Path=/",
@@ -270,7 +270,7 @@ def test_where_a_visitor_is_sent_after_starting_is_always_here(wanted: str) -> N
     place = safe_return(wanted)
     parts = urlsplit(urljoin(here, place))
     assert (parts.scheme, parts.netloc) == ("https", "cloud.example")
-    assert parts.path.split("/")[1] in {"studio", "workspace", "manage"}
+    assert parts.path.split("/")[1] in {"studio", "workspace", "manage", "usage"}
     assert not set(place) & set("\\\r\n\t<>\"' ")
 
 

@@ -23,9 +23,9 @@ async def ask(app: Any, path: str, method: str = "GET", **headers: str) -> Answe
     scope = {
         "type": "http",
         "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
+        "path": path.partition("?")[0],
+        "raw_path": path.partition("?")[0].encode(),
+        "query_string": path.partition("?")[2].encode(),
         "headers": pairs,
     }
 

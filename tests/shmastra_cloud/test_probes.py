@@ -20,3 +20,9 @@ async def test_everything_else_is_passed_on() -> None:
     for path, method in (("/healthy", "GET"), ("/health/", "GET"), ("/health", "POST"), ("/", "GET")):
         answer = await ask(probes, path, method)
         assert (answer.status, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_a_load_balancer_asks_for_the_process_alone() -> None:
+    probes = Probes(nothing, Readiness({"database": away}))
+    ready = await ask(probes, "/ready?of=web")
+    assert (ready.status, ready.json()) == (200, {"web": "ok"})

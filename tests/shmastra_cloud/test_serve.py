@@ -1,14 +1,18 @@
 import asyncio
 import json
-import os
+import signal
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.doubles.llm_provider import REAL_KEY
 from tests.doubles.realtime import Realtime, realtime
+from tests.httprelay.certificates import Authority
 from tests.shmastra_cloud.webs import MASTER_KEY, web_process
+from tests.support.cloud import wait_until
 from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import InvalidStatus
 
@@ -16,34 +20,6 @@ from sandboxd.egress import Bounded, to_socket
 from shmastra_cloud.database import Pool
 from shmastra_cloud.identity import Users
 from shmastra_cloud.secrets_at_rest import Vault
-from shmastra_cloud.serve import inherited_sockets, own_sockets
-from shmastra_cloud.settings import load_settings
-
-
-def test_sockets_of_the_supervisor_are_taken_by_name() -> None:
-    with socket.socket() as first:
-        first.bind(("127.0.0.1", 0))
-        found = inherited_sockets(f"tcp={os.dup(first.fileno())}")
-        assert found["tcp"].getsockname() == first.getsockname()
-        found["tcp"].close()
-    assert inherited_sockets(None) == {}
-    with pytest.raises(ValueError, match="SHMASTRA_LISTEN_FDS"):
-        inherited_sockets("tcp=x")
-
-
-def test_own_sockets_are_private(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHMASTRA_DATA", str(tmp_path))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("SHMASTRA_PORT", str(free.getsockname()[1]))
-    settings = load_settings()
-    for _ in range(2):
-        sockets = own_sockets(settings)
-        for name in ("sandbox", "admin"):
-            assert (settings.run / f"{name}.sock").stat().st_mode & 0o777 == 0o600
-        for bound in sockets.values():
-            bound.close()
-
 
 PATH = "/api/gateway/openai/v1/realtime?model=gpt-realtime"
 
@@ -90,6 +66,37 @@ async def test_a_websocket_to_the_gateway_opens_on_every_socket_and_nowhere_else
     rows = await pool.fetch("select model, input_tokens, status, ended from usage_events")
     assert {tuple(row) for row in rows} == {("gpt-realtime", 120, 101, "complete")}
     assert len(rows) == len(double.asked)
+
+
+async def test_a_websocket_over_tls_outlives_a_renewed_certificate(
+    dsn: str, tmp_path: Path, pool: Pool, vault: Vault
+) -> None:
+    users, authority = Users(pool, vault), Authority(tmp_path)
+    key = await users.virtual_key(await users.invite("ann@example.com"))
+    bearer: Any = {"additional_headers": {"Authorization": f"Bearer {key}"}}
+    cert, private = authority.files("127.0.0.1")
+    environ = {"DATABASE_URL": dsn, "OPENAI_API_KEY": REAL_KEY}
+    environ |= {"SHMASTRA_TLS_CERT": str(cert), "SHMASTRA_TLS_KEY": str(private)}
+    trusting = ssl.create_default_context(cafile=authority.file)
+    async with realtime(Realtime()) as base:
+        with web_process(tmp_path, "--only", "gateway", OPENAI_BASE_URL=base, **environ) as web:
+            port = int(web.url.rpartition(":")[2])
+            url = f"wss://127.0.0.1:{port}{PATH}"
+            async with connect(url, ssl=trusting, proxy=None, **bearer) as there:
+                await there.recv()
+                before = shown(port)
+                authority.files("127.0.0.1")
+                web.process.send_signal(signal.SIGHUP)
+                await asyncio.to_thread(wait_until, lambda: shown(port) != before, 5, "the new certificate")
+                await there.send(json.dumps({"type": "response.create"}))
+                while json.loads(await asyncio.wait_for(there.recv(), 5))["type"] != "response.done":
+                    continue
+            plain = await asyncio.to_thread(httpx.get, f"{web.url}/ready", verify=trusting)
+            assert plain.status_code == 200
+
+
+def shown(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
 
 
 async def from_a_sandbox(run: Path, bearer: Any) -> None:

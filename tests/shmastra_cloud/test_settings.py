@@ -63,3 +63,53 @@ def test_an_address_that_is_none_is_named(url: str, monkeypatch: pytest.MonkeyPa
 def test_an_ipv6_host_stands_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHMASTRA_HOST", "::1")
     assert load_settings().public_url == "http://[::1]:3000"
+
+
+WORKOS = {
+    "WORKOS_API_KEY": "sk_test_key",
+    "WORKOS_CLIENT_ID": "client_1",
+    "WORKOS_ORGANIZATION_ID": "org_1",
+    "WORKOS_COOKIE_PASSWORD": "a-password-of-32-characters-here",
+}
+
+
+def test_nobody_signs_in_with_a_provider_while_none_is_configured() -> None:
+    assert load_settings().sign_in == "local"
+
+
+def test_workos_is_chosen_once_it_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in WORKOS.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().sign_in == "workos"
+    assert load_settings().workos_admin_roles == {"admin"}
+    monkeypatch.setenv("SHMASTRA_WORKOS_ADMIN_ROLES", "owner, org-admin,")
+    assert load_settings().workos_admin_roles == {"owner", "org-admin"}
+    assert "sk_test_key" not in repr(load_settings())
+    assert WORKOS["WORKOS_COOKIE_PASSWORD"] not in repr(load_settings())
+
+
+@pytest.mark.parametrize("name", sorted(WORKOS))
+def test_workos_configured_in_part_is_refused_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other, value in WORKOS.items():
+        if other != name:
+            monkeypatch.setenv(other, value)
+    with pytest.raises(ValidationError, match=f"{name} is missing"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORKOS_COOKIE_PASSWORD", "short"),
+        ("WORKOS_BASE_URL", "http://api.example.com"),
+        ("WORKOS_BASE_URL", "nonsense"),
+    ],
+)
+def test_what_would_give_a_secret_of_workos_away_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other, good in WORKOS.items():
+        monkeypatch.setenv(other, good)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name):
+        load_settings()

@@ -41,8 +41,11 @@ def test_a_further_providers_key_is_for_the_web_processes_only(
     monkeypatch.setenv("SHMASTRA_DATA", str(tmp_path))
     monkeypatch.setenv("SHMASTRA_PROVIDERS", "acme=https://llm.acme.io/v1 ACME_KEY")
     monkeypatch.setenv("ACME_KEY", "sk-real")
+    monkeypatch.setenv("SHMASTRA_SIGN_IN", "local")
+    monkeypatch.setenv("WORKOS_WEBHOOK_SECRET", "whsec_real")
     plan = plan_up(load_settings(), lambda _text: None)
     assert {"ACME_KEY", "GROQ_API_KEY", "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"} <= plan.web_only
+    assert {"SHMASTRA_SIGN_IN", "WORKOS_WEBHOOK_SECRET"} <= plan.web_only
     assert plan.environ["ACME_KEY"] == "sk-real"
     assert "ACME_KEY" not in plan.engine_environ
     assert plan.demo_model

@@ -27,6 +27,7 @@ class Web:
     url: str
     data: Path
     log: Path
+    process: subprocess.Popen[bytes]
 
     def shmastra(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         return shmastra("--data", str(self.data), *words, **options)
@@ -57,7 +58,8 @@ def web_process(data: Path, *words: str, **environ: str) -> Iterator[Web]:
     with log.open("wb") as out:
         command = [sys.executable, "-m", "shmastra_cloud", "web", *words]
         process = subprocess.Popen(command, env=whole, stdout=out, stderr=out)
-    web = Web(f"http://127.0.0.1:{port}", data, log)
+    scheme = "https" if "SHMASTRA_TLS_CERT" in environ else "http"
+    web = Web(f"{scheme}://127.0.0.1:{port}", data, log, process)
     try:
         deadline = time.monotonic() + 30
         while not _answers(web.url):
@@ -66,13 +68,14 @@ def web_process(data: Path, *words: str, **environ: str) -> Iterator[Web]:
             time.sleep(0.05)
         yield web
     finally:
-        process.send_signal(signal.SIGTERM)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0, log.read_text()
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health").status_code == 200
+        return httpx.get(f"{url}/health", verify=False).status_code == 200
     except httpx.HTTPError:
         return False

@@ -44,6 +44,7 @@ def main() -> None:
 
 def expected() -> tuple[type[Exception], ...]:
     """Return what is told in one sentence; naming these loads more than a command that succeeds needs."""
+    from shmastra_cloud.certificates import CertificateError
     from shmastra_cloud.cli.common import Failed
     from shmastra_cloud.database import TROUBLE, DatabaseError
     from shmastra_cloud.gateway import BadConfiguration
@@ -54,6 +55,7 @@ def expected() -> tuple[type[Exception], ...]:
 
     return (
         Failed,
+        CertificateError,
         BadConfiguration,
         DatabaseError,
         MasterKeyError,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shmastra_cloud.cli.common import Commands, dsn, settings
+
+if TYPE_CHECKING:
+    from shmastra_cloud.settings import Settings
 
 
 class Part(StrEnum):
@@ -56,10 +59,23 @@ def web(
     """Serve browsers and sandboxes (one process of several)."""
     import uvloop
 
+    found = settings()
+    address = dsn(found)
+    if found.web_workers > 1 and found.web_number is None:
+        _webs(found, only)
+        return
     from shmastra_cloud.serve import run_gateway, run_web
 
-    found = settings()
-    uvloop.run((run_gateway if only is Part.GATEWAY else run_web)(found, dsn(found)))
+    uvloop.run((run_gateway if only is Part.GATEWAY else run_web)(found, address))
+
+
+def _webs(found: Settings, only: Part | None) -> None:
+    """Serve with several processes, which share their sockets."""
+    from shmastra_cloud.listening import UNIX_SOCKETS
+    from shmastra_cloud.supervisor import run_webs
+
+    words = () if only is None else ("--only", only.value)
+    asyncio.run(run_webs(found, words, UNIX_SOCKETS if only is None else ()))
 
 
 def worker() -> None:

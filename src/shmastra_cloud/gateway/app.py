@@ -13,6 +13,7 @@ from httprelay import (
     ConnectFailed,
     Pool,
     RelayError,
+    Stopping,
     Timeouts,
     UnsafeRequest,
     UpstreamProtocolError,
@@ -29,6 +30,7 @@ from shmastra_cloud.gateway.claims import Claim
 from shmastra_cloud.gateway.composio import owned_query, trimmed, trims
 from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
 from shmastra_cloud.gateway.errors import (
+    CloudStopping,
     GatewayError,
     InvalidKey,
     MethodNotAllowed,
@@ -130,6 +132,10 @@ class Gateway:
     def connections(self) -> dict[str, int]:
         """How many connections to providers are in use, and idle."""
         return self._pool.counts()
+
+    def cut(self) -> None:
+        """End every call at once, each as its provider would say that it broke off; sockets go on."""
+        self._pool.cut()
 
     async def aclose(self) -> None:
         """Close the connections to providers."""
@@ -245,7 +251,7 @@ class Gateway:
         except (RelayError, UpstreamUnusable) as error:
             failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
             status = failure.status
-            exchange.ended, exchange.late = "upstream_error", isinstance(error, UpstreamTimeout)
+            exchange.ended, exchange.late = "upstream_error", isinstance(error, UpstreamTimeout | Stopping)
             await refuse(send, failure, asked.provider.style)
         finally:
             self._settle(exchange, status)
@@ -334,6 +340,8 @@ class Gateway:
 def _failure(name: str, error: RelayError) -> GatewayError:
     if isinstance(error, UnsafeRequest):
         return RefusedRequest(f"The request cannot be sent on: {error}.")
+    if isinstance(error, Stopping):
+        return CloudStopping("The cloud is being restarted. Ask again.")
     if isinstance(error, UpstreamTimeout):
         return UpstreamLate(f"{name} did not answer in time.")
     if isinstance(error, UpstreamProtocolError):

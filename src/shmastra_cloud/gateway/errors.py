@@ -138,6 +138,14 @@ class UpstreamUnusable(GatewayError):
     code = "upstream_error"
 
 
+class CloudStopping(UpstreamUnusable):
+    """The process that relays is about to end; another one answers."""
+
+    status = 503
+    code = "cloud_restarting"
+    retry_after = 1
+
+
 class UpstreamLate(UpstreamUnusable):
     """The provider did not answer in time."""
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from httprelay import UpstreamTimeout
+from httprelay import Stopping, UpstreamTimeout
 from shmastra_cloud.gateway.answers import Redacted, WithoutUsage
 from shmastra_cloud.gateway.asked import NOTHING_SPECIAL
 from shmastra_cloud.gateway.billing import Seen, used
 from shmastra_cloud.gateway.credentials import headers_for_client
-from shmastra_cloud.gateway.errors import UpstreamLate, UpstreamUnusable
+from shmastra_cloud.gateway.errors import CloudStopping, UpstreamLate, UpstreamUnusable
 from shmastra_cloud.gateway.estimates import UNSEEN_TOKENS_PER_SECOND, fields_of
 from shmastra_cloud.gateway.formats import error_event
 from shmastra_cloud.gateway.meter import Meter
@@ -120,9 +120,11 @@ class Exchange:
     def last_event(self, error: RelayError) -> bytes | None:
         """Return the event with which the provider's own stream would say that it broke off."""
         name = self._provider.name
-        late = isinstance(error, UpstreamTimeout)
-        message = f"{name} has said nothing for too long." if late else f"{name} broke off while it answered."
-        code = UpstreamLate.code if late else UpstreamUnusable.code
+        message, code = f"{name} broke off while it answered.", UpstreamUnusable.code
+        if isinstance(error, UpstreamTimeout):
+            message, code = f"{name} has said nothing for too long.", UpstreamLate.code
+        elif isinstance(error, Stopping):
+            message, code = "The cloud is being restarted. Ask again.", CloudStopping.code
         return error_event(self._provider.style, code, message, responses=self._route.responses)
 
     def editing(self, send: Send) -> Send:

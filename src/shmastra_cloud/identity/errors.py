@@ -11,3 +11,11 @@ class LinkSpent(IdentityError):
 
 class UnknownUser(IdentityError):
     """No user has that email."""
+
+
+class ShutOut(IdentityError):
+    """The identity provider knows him, and an admin of this cloud has disabled him."""
+
+
+class EmailTaken(IdentityError):
+    """The email that the identity provider tells is that of a user whom it knows as somebody else."""

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from shmastra_cloud.identity.entry import enter
 from shmastra_cloud.identity.errors import LinkSpent
 from shmastra_cloud.identity.links import link_is_good, spend_link
-from shmastra_cloud.identity.sessions import SESSION_LIFE, User, cookie_name
+from shmastra_cloud.identity.sessions import User, cookie_name
 from shmastra_cloud.pages import page
 from shmastra_cloud.web_context import WebContext, context, signed_in, token_of, visitor
 
@@ -18,9 +19,11 @@ Here = Annotated[WebContext, Depends(context)]
 
 
 @router.get("/")
-async def landing(user: Annotated[User | None, Depends(visitor)]) -> Response:
+async def landing(here: Here, user: Annotated[User | None, Depends(visitor)]) -> Response:
     """Show the sign-in page, or go on to the workspace."""
-    return page("sign_in.html") if user is None else RedirectResponse("/workspace", 302)
+    if user is not None:
+        return RedirectResponse("/workspace", 302)
+    return page("sign_in.html", ways=here.ways)
 
 
 @router.get("/login/link/{token}")
@@ -31,24 +34,13 @@ async def show_link(token: str, here: Here) -> Response:
 
 
 @router.post("/login/link/{token}")
-async def use_link(token: str, here: Here) -> Response:
+async def use_link(request: Request, token: str, here: Here) -> Response:
     """Use the link up and start a session."""
     try:
         user_id = await spend_link(here.pool, token)
     except LinkSpent:
         return page("link.html", status=410, good=False)
-    response = RedirectResponse("/workspace", 303)
-    https = here.settings.https
-    response.set_cookie(
-        cookie_name(https=https),
-        await here.sessions.start(user_id),
-        max_age=int(SESSION_LIFE.total_seconds()),
-        httponly=True,
-        samesite="lax",
-        secure=https,
-        path="/",
-    )
-    return response
+    return await enter(request, here, user_id, "/workspace")
 
 
 @router.post("/logout")

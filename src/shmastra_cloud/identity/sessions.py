@@ -7,11 +7,12 @@ import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from shmastra_cloud.identity.links import hash_token
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from shmastra_cloud.database import Pool
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SESSION_LIFE = dt.timedelta(days=30)
 CACHE_SECONDS = 5
 CACHE_SIZE = 10_000
+AGENT_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -35,21 +37,58 @@ def cookie_name(*, https: bool) -> str:
     return "__Host-shmastra_session" if https else "shmastra_session"
 
 
-class Sessions:
-    """Makes, finds and ends sessions."""
+@dataclass(frozen=True)
+class Provided:
+    """The identity provider's own session behind one of ours.
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    ``secret`` is what it can be asked with again (sealed already), ``check_seconds`` after how long it
+    must be.
+    """
+
+    source: Literal["workos", "oidc"]
+    session: str | None = None
+    secret: bytes | None = None
+    check_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a session is used, for the person who looks through his sessions; untrusted text, cut to size."""
+
+    address: str | None = None
+    agent: str | None = None
+
+
+class Sessions:
+    """Makes, finds and ends sessions.
+
+    ``listening`` says whether ends of sessions are heard of (:meth:`ended`); while not, each is looked up.
+    """
+
+    def __init__(self, pool: Pool, listening: Callable[[], bool] = lambda: True) -> None:
+        self._pool, self._listening = pool, listening
+        self._generation = 0
         self._cache: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
 
-    async def start(self, user_id: UUID) -> str:
+    async def start(
+        self, user_id: UUID, *, provided: Provided | None = None, device: Device | None = None
+    ) -> str:
         """Open a session and return the token for its cookie."""
         token = secrets.token_urlsafe(32)
+        now, device = dt.datetime.now(dt.UTC), device or Device()
+        check = provided.check_seconds if provided else None
         await self._pool.execute(
-            "insert into sessions (token_hash, user_id, expires_at) values ($1, $2, $3)",
+            "insert into sessions (token_hash, user_id, expires_at, source, provider_session,"
+            " provider_secret, check_after, address, agent) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             hash_token(token),
             user_id,
-            dt.datetime.now(dt.UTC) + SESSION_LIFE,
+            now + SESSION_LIFE,
+            provided.source if provided else "local",
+            provided.session if provided else None,
+            provided.secret if provided else None,
+            None if check is None else now + dt.timedelta(seconds=check),
+            device.address,
+            (device.agent or "")[:AGENT_CHARACTERS] or None,
         )
         return token
 
@@ -59,8 +98,9 @@ class Sessions:
             return None
         digest = hash_token(token)
         cached = self._cache.get(digest)
-        if cached is not None and cached[0] > time.monotonic():
+        if cached is not None and cached[0] > time.monotonic() and self._listening():
             return cached[1]
+        generation = self._generation
         row = await self._pool.fetchrow(
             "select u.id, u.email, u.role from sessions s join users u on u.id = s.user_id"
             " where s.token_hash = $1 and s.expires_at > now() and u.disabled_at is null",
@@ -70,7 +110,8 @@ class Sessions:
             self._cache.pop(digest, None)
             return None
         user = User(row["id"], row["email"], row["role"])
-        self._cache[digest] = (time.monotonic() + CACHE_SECONDS, user)
+        if generation == self._generation:  # else it may have ended while it was looked up
+            self._cache[digest] = (time.monotonic() + CACHE_SECONDS, user)
         while len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
         return user
@@ -80,6 +121,12 @@ class Sessions:
         await self._pool.execute("delete from sessions where token_hash = $1", hash_token(token))
         self._cache.pop(hash_token(token), None)
 
+    def ended(self, payload: str) -> None:
+        """Take a notification that a session has ended, wherever; the payload is its token's hash in hex."""
+        self._generation += 1
+        self._cache.pop(bytes.fromhex(payload), None)
+
     def forget(self) -> None:
         """Drop the cache, after a change of users."""
+        self._generation += 1
         self._cache.clear()

@@ -26,7 +26,7 @@ class Users:
     """What can be done to users. An email is compared in lower case."""
 
     def __init__(self, pool: Pool, vault: Vault) -> None:
-        self._pool = pool
+        self.pool = pool
         self._vault = vault
 
     async def invite(self, email: str, *, admin: bool = False) -> uuid.UUID:
@@ -35,7 +35,7 @@ class Users:
         key = new_virtual_key(user_id)
 
         async def write() -> uuid.UUID:
-            found: uuid.UUID = await self._pool.fetchval(
+            found: uuid.UUID = await self.pool.fetchval(
                 "insert into users (id, email, role, virtual_key, virtual_key_hash)"
                 " values ($1, $2, $3, $4, $5)"
                 " on conflict (email) do update set role ="
@@ -48,7 +48,7 @@ class Users:
             )
             return found
 
-        return await under_present_key(self._pool, self._vault, write)
+        return await under_present_key(self.pool, self._vault, write)
 
     async def find(self, email: str) -> uuid.UUID:
         """Return the id of the user with that email.
@@ -56,7 +56,7 @@ class Users:
         Raises:
             UnknownUser: there is none.
         """
-        found: uuid.UUID | None = await self._pool.fetchval(
+        found: uuid.UUID | None = await self.pool.fetchval(
             "select id from users where email = $1", email.strip().lower()
         )
         if found is None:
@@ -65,21 +65,33 @@ class Users:
 
     async def all(self) -> list[Row]:
         """Return every user, oldest first."""
-        return await self._pool.fetch(
+        return await self.pool.fetch(
             "select id, email, role, disabled_at, created_at from users order by created_at, email"
         )
 
     async def set_disabled(self, email: str, *, disabled: bool) -> None:
-        """Shut a user out (sessions end, the key is refused, his sandbox is idle) or let him in again."""
-        user_id = await self.find(email)
-        async with self._pool.acquire() as connection, connection.transaction():
+        """Shut a user out (sessions end, the key is refused, his sandbox is idle) or let him in again.
+
+        Raises:
+            UnknownUser: there is none.
+        """
+        await self.shut_out(await self.find(email), because="admin" if disabled else None)
+
+    async def shut_out(self, user_id: uuid.UUID, *, because: str | None) -> None:
+        """Shut a user out for a reason (``admin``, ``membership``), or with None let him in again.
+
+        What an admin has done is not softened by a membership that ends later.
+        """
+        async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
-                "update users set disabled_at = case when $2 then coalesce(disabled_at, now()) end"
-                " where id = $1",
+                "update users set"
+                " disabled_at = case when $2::text is not null then coalesce(disabled_at, now()) end,"
+                " disabled_because = case when $2 = 'membership' then coalesce(disabled_because,"
+                " case when disabled_at is null then $2 else 'admin' end) else $2 end where id = $1",
                 user_id,
-                disabled,
+                because,
             )
-            if disabled:
+            if because is not None:
                 await connection.execute("delete from sessions where user_id = $1", user_id)
                 await connection.execute(
                     "update sandboxes set awake_until = now() where user_id = $1", user_id
@@ -91,7 +103,7 @@ class Users:
         Raises:
             UnknownUser: there is none.
         """
-        await self._pool.execute("delete from users where id = $1", await self.find(email))
+        await self.pool.execute("delete from users where id = $1", await self.find(email))
 
     async def rotate_key(self, email: str) -> None:
         """Replace a user's virtual key; the old one is refused at once, the sandbox is given the new one."""
@@ -99,7 +111,7 @@ class Users:
         key = new_virtual_key(user_id)
 
         async def write() -> None:
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self.pool.acquire() as connection, connection.transaction():
                 await connection.execute(
                     "update users set virtual_key = $2, virtual_key_hash = $3 where id = $1",
                     user_id,
@@ -111,21 +123,21 @@ class Users:
                     user_id,
                 )
 
-        await under_present_key(self._pool, self._vault, write)
+        await under_present_key(self.pool, self._vault, write)
 
     async def virtual_key(self, user_id: uuid.UUID) -> str:
         """Return a user's key, for the one place it goes to: his sandbox's ``.env``."""
-        sealed = await self._pool.fetchval("select virtual_key from users where id = $1", user_id)
+        sealed = await self.pool.fetchval("select virtual_key from users where id = $1", user_id)
         return self._vault.open(bytes(sealed), PURPOSE_KEY)
 
     async def owner_of_key(self, sha256: bytes) -> uuid.UUID | None:
         """Return whose key has that hash, unless he is disabled."""
-        return await owner_of_key(self._pool, sha256)
+        return await owner_of_key(self.pool, sha256)
 
     async def admin_has_signed_in(self) -> bool:
         """Tell whether any admin ever came in."""
         return bool(
-            await self._pool.fetchval(
+            await self.pool.fetchval(
                 "select exists (select from users where role = 'admin' and first_sign_in_at is not null)"
             )
         )

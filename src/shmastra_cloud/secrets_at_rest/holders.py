@@ -27,10 +27,16 @@ class Holding:
         self._told: set[int] = set()
 
     async def __call__(self, session: asyncpg.Connection[asyncpg.Record]) -> None:
-        """Bring what is told up to date; on a session that is new, the file of keys is read again first."""
+        """Bring what is told up to date, and seal with the key that is the present one by now.
+
+        On a session that is new, the file of keys is read again first.
+        """
         if session is not self._session:
             self._session, self._told = session, set()
             self._vault.reload()
+        present = await session.fetchval("select master_key_fingerprint from installation")
+        if present in self._vault.fingerprints:
+            self._vault.use(present)
         wanted = {_lock(fingerprint) for fingerprint in self._vault.fingerprints} | {OPENS_SECRETS}
         for key in wanted - self._told:
             await session.execute("select pg_advisory_lock_shared($1, $2)", LOCKS, key)

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
-from uuid import UUID
 
 from shmastra_cloud.database import schema
 from shmastra_cloud.secrets_at_rest.columns import SEALED
@@ -40,7 +39,6 @@ FOLLOW_SECONDS = 5
 ALONE_SECONDS = 3  # the database may not have noticed yet that one before was killed
 POLL_SECONDS = 0.1
 STATEMENT_SECONDS = 120  # counting reads whole tables
-ALL = UUID(int=0)  # less than every id
 
 
 @dataclass(frozen=True)
@@ -234,18 +232,19 @@ async def _left(session: Session, column: SealedColumn, present: bytes) -> int:
 
 async def _pass(session: Session, vault: Vault, column: SealedColumn, present: bytes) -> AsyncIterator[int]:
     """Seal a column anew and give how many rows each batch changed."""
-    query = (
-        f"select id, {column.column} as sealed {_under_another(column)} and id > $2 order by id limit {BATCH}"
-    )
-    last = ALL
-    while rows := await session.fetch(query, present[:NAME_BYTES], last, timeout=STATEMENT_SECONDS):
+    key, name = column.key, column.column
+    query = f"select {key} as key, {name} as sealed {_under_another(column)}"
+    change = f"update public.{column.table} set {name} = $3 where {key} = $1 and {name} = $2"  # noqa: S608 -- ours
+    after = ""
+    last: tuple[Any, ...] = ()
+    while rows := await session.fetch(
+        f"{query}{after} order by {key} limit {BATCH}", present[:NAME_BYTES], *last, timeout=STATEMENT_SECONDS
+    ):
         async with session.transaction():
             await session.executemany(
-                f"update public.{column.table} set {column.column} = $3"  # noqa: S608 -- ours
-                f" where id = $1 and {column.column} = $2",
-                [(row["id"], row["sealed"], _anew(vault, column, row)) for row in rows],
+                change, [(row["key"], row["sealed"], _anew(vault, column, row)) for row in rows]
             )
-        last = rows[-1]["id"]
+        after, last = f" and {key} > $2", (rows[-1]["key"],)
         yield len(rows)
 
 
@@ -254,10 +253,15 @@ def _anew(vault: Vault, column: SealedColumn, row: Any) -> bytes:
         return vault.seal(vault.open(bytes(row["sealed"]), column.purpose), column.purpose)
     except MasterKeyError as error:
         raise RotationRefused(
-            f"{column.purpose} of {row['id']} does not open, so the old key is kept and the rotation is not "
-            f"finished. {error} Replace that secret (a virtual key: `shmastra key rotate EMAIL`; a token of "
-            "a sandbox: `shmastra sandbox delete ID`), and run this again."
+            f"{column.purpose} of {_shown(row['key'])} does not open, so the old key is kept and the "
+            f"rotation is not finished. {error} Replace that secret (a virtual key: `shmastra "
+            "key rotate EMAIL`; a token of a sandbox: `shmastra sandbox delete ID`; a session's: delete its row), "
+            "and run this again."
         ) from error
+
+
+def _shown(key: object) -> str:
+    return key.hex() if isinstance(key, bytes) else str(key)
 
 
 async def _retire(session: Session, old: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, cast
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sse_starlette import EventSourceResponse
 
+from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import User
 from shmastra_cloud.pages import SAFE_HEADERS
 from shmastra_cloud.studio.bundle import Bundle
@@ -37,6 +38,7 @@ class StudioParts:
     is_ready: Callable[[UUID], Awaitable[bool]]
     opened: Callable[[UUID], None]
     note: str | None = None
+    draining: Draining = field(default_factory=Draining)
 
 
 def parts(request: Request) -> StudioParts:
@@ -48,14 +50,14 @@ Parts = Annotated[StudioParts, Depends(parts)]
 
 
 @router.get("/studio/refresh-events")
-async def refresh_events(_user: Annotated[User, Depends(signed_in)]) -> Response:
+async def refresh_events(here: Parts, _user: Annotated[User, Depends(signed_in)]) -> Response:
     """Keep Studio's own stream open here, so that it keeps no sandbox awake."""
-    return EventSourceResponse(_refreshes(), ping=15)
+    return EventSourceResponse(_refreshes(here.draining), ping=15)
 
 
-async def _refreshes() -> AsyncIterator[dict[str, str]]:
+async def _refreshes(draining: Draining) -> AsyncIterator[dict[str, str]]:
     yield {"data": "connected"}
-    await asyncio.Event().wait()
+    await draining.wait()
 
 
 @router.get("/studio")

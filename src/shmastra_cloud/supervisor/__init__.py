@@ -17,6 +17,7 @@ from shmastra_cloud.supervisor.errors import (
 from shmastra_cloud.supervisor.place import existing, settle
 from shmastra_cloud.supervisor.privileges import SERVICE, account
 from shmastra_cloud.supervisor.up import UpPlan, run_up
+from shmastra_cloud.supervisor.webs import run_webs
 
 __all__ = [
     "SERVICE",
@@ -29,5 +30,6 @@ __all__ = [
     "account",
     "existing",
     "run_up",
+    "run_webs",
     "settle",
 ]

@@ -8,7 +8,7 @@ import logging
 import random
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from shmastra_cloud.supervisor.errors import ChildFailed
 from shmastra_cloud.supervisor.privileges import wrapped
@@ -30,12 +30,12 @@ MOST_ENDS = 5  # while it starts: what it needs may still be held by one that is
 
 @dataclass
 class Child:
-    """What is run, as whom, and how its end is asked for."""
+    """What is run, as whom, and how its end is asked for; without ``logs`` it writes to where this does."""
 
     name: str
     argv: list[str]
     environ: Mapping[str, str]
-    logs: Path
+    logs: Path | None
     is_up: Callable[[], Awaitable[bool]]
     account: Account | None = None
     fds: tuple[int, ...] = ()
@@ -67,6 +67,11 @@ class Child:
                 f"{self.name} did not come up within {seconds:.0f} s. {self._tail()}"
             ) from error
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(number)
+
     async def stop(self, seconds: float) -> None:
         """End it, politely first."""
         self._stopping = True
@@ -86,10 +91,8 @@ class Child:
                 await self._task
 
     async def _spawn(self) -> None:
-        path = self.logs / f"{self.name}.log"
-        if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as out:
+        with contextlib.ExitStack() as opened:
+            out = None if self.logs is None else opened.enter_context(_log(self.logs / f"{self.name}.log"))
             self.process = await asyncio.create_subprocess_exec(
                 *wrapped(self.argv, self.account, death=self.end_signal.name[3:], no_network=self.no_network),
                 env=dict(self.environ),
@@ -120,7 +123,16 @@ class Child:
                 log.warning("%s cannot be started (%s), trying again", self.name, error.strerror)
 
     def _tail(self) -> str:
+        if self.logs is None:
+            return "What it said stands above."
         path = self.logs / f"{self.name}.log"
         text = path.read_bytes()[-TAIL_BYTES:].decode(errors="replace").strip()
         last = text.splitlines()[-1] if text else "It said nothing."
         return f"{path} ends with: {last}"
+
+
+def _log(path: Path) -> BinaryIO:
+    """Open a log to write at its end; one that has grown large becomes the old one."""
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path.open("ab")

@@ -16,21 +16,23 @@ from typing import TYPE_CHECKING
 import asyncpg
 import httpx
 
+from shmastra_cloud.listening import UNIX_SOCKETS
 from shmastra_cloud.supervisor.children import Child
 from shmastra_cloud.supervisor.errors import PortTaken
 from shmastra_cloud.supervisor.lock import held
 from shmastra_cloud.supervisor.postgres import Postgres, binaries
 from shmastra_cloud.supervisor.privileges import DEMO, SERVICE, Account, account, check_readable, own
+from shmastra_cloud.supervisor.webs import WebPlan, web_children
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 START_SECONDS = 60
 STOP_SECONDS = 3.5
+DRAIN_SECONDS = 1.5  # of these, for what is under way; what ends when is the supervisor's to say here
 PAUSE_SECONDS = 4.0
 # who asks ends before who answers; sandboxes are paused after the first of these
 STOP_ORDER = (("web", "worker"), ("demo", "sandboxd"), ("postgres",))
-UNIX_SOCKETS = ("sandbox", "admin")
 
 
 async def _nothing_to_do(_dsn: str, _environ: Mapping[str, str]) -> None:
@@ -59,6 +61,7 @@ class UpPlan:
     on_ready: Callable[[str], Awaitable[None]]
     on_stop: Callable[[str, Mapping[str, str]], Awaitable[None]] = _nothing_to_do
     build: Callable[[], Awaitable[None]] = _nothing_to_build
+    webs: int = 1
     web_only: frozenset[str] = frozenset()
     database_url: str | None = None
     demo_model: bool = False
@@ -100,7 +103,8 @@ async def _take_down(
 ) -> None:
     """End everything in order, in 15 s at most; ``environ`` is web's, None where it had not come up."""
     for number, names in enumerate(STOP_ORDER):
-        await asyncio.gather(*(started[name].stop(STOP_SECONDS) for name in names if name in started))
+        these = [child for name, child in started.items() if name.partition("-")[0] in names]
+        await asyncio.gather(*(child.stop(STOP_SECONDS) for child in these))
         if number == 0 and environ is not None:
             try:
                 async with asyncio.timeout(PAUSE_SECONDS):
@@ -131,21 +135,10 @@ async def _bring_up(
         environ |= await _engine(plan, say, started)
     if plan.demo_model:
         environ["SHMASTRA_DEMO_SOCKET"] = await _demo(plan, service, say, started)
-    names = {name: found.fileno() for name, found in bound.items()}
-    web = environ | {"SHMASTRA_LISTEN_FDS": ",".join(f"{name}={fd}" for name, fd in names.items())}
     say("starting web and worker")
-    await _start(
-        started,
-        Child(
-            "web",
-            [sys.executable, "-m", "shmastra_cloud", "web"],
-            web,
-            plan.data / "logs",
-            lambda: _answers(f"http://{_local(plan.host)}:{plan.port}/health"),
-            service,
-            tuple(names.values()),
-        ),
-    )
+    web = environ | {"SHMASTRA_DRAIN_SECONDS": str(DRAIN_SECONDS), "SHMASTRA_DRAIN_NOTICE_SECONDS": "0"}
+    webs = WebPlan(plan.data / "run", plan.webs, bound, web, (), plan.data / "logs", service)
+    await asyncio.gather(*(_start(started, child) for child in web_children(webs)))
     worker = [sys.executable, "-m", "shmastra_cloud", "worker"]
     poorer = {name: value for name, value in environ.items() if name not in plan.web_only}
     await _start(started, Child("worker", worker, poorer, plan.data / "logs", _at_once, service))
@@ -279,10 +272,6 @@ def _free_port() -> str:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return str(found.getsockname()[1])
-
-
-def _local(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
 
 
 async def _answers(url: str, path: Path | None = None) -> bool:

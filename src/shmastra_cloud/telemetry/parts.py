@@ -53,7 +53,7 @@ class Telemetry:
     def __init__(
         self, settings: Settings, environ: Mapping[str, str], providers: Mapping[str, Provider]
     ) -> None:
-        self._token = settings.metrics_token
+        self._settings, self._token = settings, settings.metrics_token
         self._counts = None if self._token is None else Counts()
         self._spans = _spans(environ, providers)
         self._content = is_true(environ, CONTENT)
@@ -82,7 +82,9 @@ class Telemetry:
         async def state() -> State:
             return await state_of(watched)
 
-        return Metrics(self._token.get_secret_value(), self._counts, state)
+        from shmastra_cloud.telemetry.siblings import siblings_of
+
+        return Metrics(self._token.get_secret_value(), self._counts, state, siblings_of(self._settings))
 
     async def aclose(self) -> None:
         """Send the last spans."""

@@ -7,7 +7,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from httprelay import ConnectFailed, RelayError, UpstreamTimeout
+from httprelay import ConnectFailed, RelayError, Stopping, UpstreamTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -104,8 +104,11 @@ class Call:
         """Return the events that make Studio show why a stream ended; None where it would not show them."""
         if self._run_id is None:
             return None
-        late = isinstance(error, UpstreamTimeout)
-        why = "has said nothing for too long" if late else "stopped while it answered"
-        text = f"The sandbox {why}. What came so far is kept; /workspace shows how the sandbox is."
+        why = "The sandbox stopped while it answered"
+        if isinstance(error, UpstreamTimeout):
+            why = "The sandbox has said nothing for too long"
+        elif isinstance(error, Stopping):
+            why = "The cloud was restarted while the sandbox answered"
+        text = f"{why}. What came so far is kept; /workspace shows how the sandbox is."
         chunk = {"type": "error", "runId": self._run_id, "from": "AGENT", "payload": {"error": text}}
         return b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n"

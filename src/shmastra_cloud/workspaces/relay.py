@@ -8,7 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from httprelay import ClientGone, ConnectFailed, RelayError, UpstreamTimeout, relay, safe_path
+from httprelay import ClientGone, ConnectFailed, RelayError, Stopping, UpstreamTimeout, relay, safe_path
 from shmastra_cloud.origins import header_map, is_foreign, is_same_origin
 from shmastra_cloud.web_context import session_token
 from shmastra_cloud.workspaces.call import Call, NotRunning
@@ -181,6 +181,8 @@ def _confine(_status: int, headers: Headers) -> Headers:
 
 
 def _as_refusal(error: RelayError) -> Refused:
+    if isinstance(error, Stopping):
+        return Refused(503, "cloud_restarting", "The cloud is being restarted. Try again.", 1)
     if isinstance(error, UpstreamTimeout):
         return Refused(504, "sandbox_silent", "The sandbox did not answer in time.")
     return Refused(

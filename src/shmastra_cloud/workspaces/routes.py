@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -12,8 +11,10 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
 
+from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import User
 from shmastra_cloud.pages import page
+from shmastra_cloud.returns import safe_return
 from shmastra_cloud.web_context import signed_in, visitor
 from shmastra_cloud.workspaces.errors import IllegalTransition
 from shmastra_cloud.workspaces.status import MAX_ATTEMPTS, Status, check_report, check_transition
@@ -31,7 +32,6 @@ router = APIRouter()
 heal_router = APIRouter()
 
 STREAM_SECONDS = 25.0
-SAFE_RETURN = re.compile(r"/(studio|workspace|manage)(/[A-Za-z0-9._~%-]+)*/?(\?[A-Za-z0-9._~%&=+-]*)?")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class WorkspaceParts:
     activity: Activity
     key_owner: Callable[[str], Awaitable[UUID | None]]
     note: str | None = None
+    draining: Draining = field(default_factory=Draining)
 
 
 class ConfirmReset(BaseModel):
@@ -67,13 +68,6 @@ def parts(request: Request) -> WorkspaceParts:
 
 Mine = Annotated[User, Depends(signed_in)]
 Parts = Annotated[WorkspaceParts, Depends(parts)]
-
-
-def safe_return(wanted: str | None) -> str:
-    """Return ``wanted`` where it is a plain path of ours, else Studio's."""
-    if wanted and SAFE_RETURN.fullmatch(wanted) and "/.." not in wanted and "%2e" not in wanted.lower():
-        return wanted
-    return "/studio"
 
 
 @router.get("/workspace")
@@ -110,7 +104,7 @@ async def events(here: Parts, user: Mine) -> Response:
 
 async def _changes(here: WorkspaceParts, user_id: UUID) -> AsyncIterator[dict[str, str]]:
     last = ""
-    while True:
+    while not here.draining.begun:  # a browser asks again, and is answered by another process
         workspace = await here.watch.find(user_id)
         if workspace is None:
             return

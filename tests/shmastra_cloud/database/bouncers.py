@@ -31,7 +31,7 @@ logfile = {folder}/log
 """
 TLS = """
 client_tls_sslmode = require
-client_tls_key_file = {folder}/certificate
+client_tls_key_file = {folder}/key
 client_tls_cert_file = {folder}/certificate
 """
 
@@ -46,8 +46,8 @@ def bouncer(dsn: str, mode: str, *, on_socket: bool = False, tls: Path | None = 
     settings = folder / "settings.ini"
     settings.write_text(SETTINGS.format(socket=where, port=port, mode=mode, folder=folder, more=more))
     if tls is not None:
-        Authority(tls).serving("localhost")
-        shutil.copy(tls / "localhost-False-False.pem", folder / "certificate")
+        for made, name in zip(Authority(tls).files("localhost"), ("certificate", "key"), strict=True):
+            shutil.copy(made, folder / name)
     who = {}
     if os.geteuid() == 0:  # it refuses to run as root
         nobody = pwd.getpwnam("nobody")

@@ -40,14 +40,13 @@ async def test_each_sealed_column_is_guarded_by_its_trigger_and_no_other_is(pool
 
 async def test_each_sealed_table_has_the_key_that_a_rotation_goes_by(pool: Pool) -> None:
     for column in SEALED:
-        assert (
-            await pool.fetchval(
-                "select data_type from information_schema.columns"
-                " where table_name = $1 and column_name = 'id'",
-                column.table,
-            )
-            == "uuid"
+        keys = await pool.fetchval(
+            "select array_agg(a.attname::text) from pg_index i join pg_attribute a"
+            " on a.attrelid = i.indrelid and a.attnum = any(i.indkey)"
+            " where i.indisprimary and i.indrelid = $1::text::regclass",
+            column.table,
         )
+        assert keys == [column.key]
 
 
 def test_a_column_that_is_not_named_cannot_be_sealed(vault: Vault) -> None:

@@ -4,14 +4,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 from tests.shmastra_cloud.secrets_at_rest.test_vault import unnamed
 
 from shmastra_cloud.database import Notifications, Pool, check_master_key, open_pool
-from shmastra_cloud.identity import Users
+from shmastra_cloud.identity import Provided, Sessions, Users
 from shmastra_cloud.secrets_at_rest import (
     HEARD,
     SEALED,
@@ -25,7 +24,7 @@ from shmastra_cloud.secrets_at_rest import (
 from shmastra_cloud.workspaces import Workspaces
 
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
-USERS = 5
+USERS = 3
 
 
 def quiet(_done: int, _total: int) -> None:
@@ -38,17 +37,18 @@ class Secrets:
 
     pool: Pool
     file: KeyFile
-    plain: dict[tuple[str, UUID], str]
+    plain: dict[tuple[str, Any], str]
 
     def vault(self) -> Vault:
         return Vault(*self.file.read(), file=self.file)
 
     async def all_open(self, vault: Vault) -> bool:
         for column in SEALED:
-            for row in await self.pool.fetch(f"select id, {column.column} as sealed from {column.table}"):
+            which = f"{column.key} as key, {column.column} as sealed"
+            for row in await self.pool.fetch(f"select {which} from {column.table}"):
                 if row["sealed"] is not None:
                     plain = vault.open(row["sealed"], column.purpose)
-                    assert plain == self.plain.setdefault((column.purpose, row["id"]), plain)
+                    assert plain == self.plain.setdefault((column.purpose, row["key"]), plain)
         return True
 
     async def names(self) -> set[str]:
@@ -77,6 +77,8 @@ async def secrets(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                 user,
                 vault.seal(f"t{number}", "sandboxes.traffic_token"),
             )
+            secret = vault.seal(f"s{number}", "sessions.provider_secret")
+            await Sessions(pool).start(user, provided=Provided("oidc", secret=secret))
     (key,) = file.read()
     old = unnamed(key, "vk_old", "users.virtual_key")
     await pool.execute("update users set virtual_key = $1 where email = 'u0@example.com'", old)
@@ -90,9 +92,9 @@ async def test_everything_is_sealed_anew_and_the_old_key_is_moved_away(secrets: 
     done = await rotate(secrets.pool, secrets.vault(), lambda *numbers: told.append(numbers))
     vault = secrets.vault()
     assert (done.new, done.old) == (vault.fingerprint[:8].hex(), Vault(old).fingerprint[:8].hex())
-    assert done.secrets == 9
-    assert told[0] == (0, 9)
-    assert told[-1] == (9, 9)
+    assert done.secrets == 6
+    assert told[0] == (0, 6)
+    assert told[-1] == (6, 6)
     assert await secrets.all_open(vault)
     assert await secrets.names() == {f"02{done.new}"}
     assert secrets.file.read() != [old]
@@ -102,7 +104,7 @@ async def test_everything_is_sealed_anew_and_the_old_key_is_moved_away(secrets: 
     with pytest.raises(Exception, match="The master key was replaced at 20"):
         await check_master_key(secrets.pool, Vault(old))
     again = await rotate(secrets.pool, secrets.vault(), quiet)
-    assert (again.old, again.secrets) == (done.new, 9)
+    assert (again.old, again.secrets) == (done.new, 6)
     assert len(list(secrets.file.path.parent.iterdir())) == 3
 
 
@@ -244,7 +246,7 @@ async def test_a_writer_that_began_before_is_waited_for(secrets: Secrets) -> Non
             await asyncio.sleep(0.01)
     await transaction.commit()
     await secrets.pool.release(writer)
-    assert (await task).secrets == 10
+    assert (await task).secrets == 7
     assert await secrets.all_open(secrets.vault())
 
 
@@ -292,7 +294,7 @@ async def test_one_with_a_key_that_was_given_goes_on_with_that_key(secrets: Secr
 async def test_a_secret_that_does_not_open_is_named_and_the_old_key_kept(secrets: Secrets) -> None:
     await secrets.pool.execute("delete from installation")
     user = await secrets.pool.fetchval(
-        "update users set virtual_key = $1 where email = 'u3@example.com' returning id",
+        "update users set virtual_key = $1 where email = 'u2@example.com' returning id",
         Vault(C).seal("x", "users.virtual_key"),
     )
     await check_master_key(secrets.pool, secrets.vault())
@@ -301,7 +303,7 @@ async def test_a_secret_that_does_not_open_is_named_and_the_old_key_kept(secrets
     assert len(secrets.file.read()) == 2
     vault = secrets.vault()
     await check_master_key(secrets.pool, vault)
-    await Users(secrets.pool, vault).rotate_key("u3@example.com")
+    await Users(secrets.pool, vault).rotate_key("u2@example.com")
     secrets.plain = {}
     await rotate(secrets.pool, secrets.vault(), quiet)
     assert await secrets.all_open(secrets.vault())

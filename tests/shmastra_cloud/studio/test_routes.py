@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from shmastra_cloud.database import Pool
+from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import Sessions, Users
 from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.settings import load_settings
@@ -81,7 +82,11 @@ async def test_who_has_no_ready_sandbox_goes_to_the_start_up_page_and_back(
 
 
 async def test_the_refresh_stream_says_that_it_is_connected() -> None:
-    assert await anext(_refreshes()) == {"data": "connected"}
+    draining = Draining()
+    stream = _refreshes(draining)
+    assert await anext(stream) == {"data": "connected"}
+    draining.begin()
+    assert [one async for one in stream] == []
 
 
 async def test_a_note_stands_above_studio_where_there_is_one(folder: Path) -> None:

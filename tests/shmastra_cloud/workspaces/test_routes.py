@@ -23,7 +23,7 @@ from shmastra_cloud.workspaces import (
     heal_router,
     router,
 )
-from shmastra_cloud.workspaces.routes import _changes, safe_return
+from shmastra_cloud.workspaces.routes import _changes
 
 
 @pytest.fixture
@@ -82,27 +82,6 @@ async def test_a_ready_workspace_leads_on_but_never_off_this_origin(
     assert there.headers["location"] == "/studio/agents"
     evil = await ann.get("/workspace", params={"returnTo": "//evil.example"})
     assert evil.headers["location"] == "/studio"
-
-
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        "//e.x",
-        "/\\e.x",
-        "/\t/e.x",
-        "https://e.x",
-        "/studio\r\nx: y",
-        "/studio/../x",
-        "/studio/%2e%2e/x",
-        "javascript:alert(1)",
-        "/studio@e.x",
-        "/api/gateway/x",
-        "/studio\n",
-        "",
-    ],
-)
-def test_a_return_path_that_could_lead_away_leads_to_studio(wanted: str) -> None:
-    assert safe_return(wanted) == "/studio"
 
 
 async def test_a_change_is_streamed_after_the_present_state(

@@ -1,0 +1,17 @@
+"""The ways to sign in that the settings choose, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shmastra_cloud.database import Pool
+    from shmastra_cloud.identity.users import Users
+    from shmastra_cloud.identity.ways import Way
+    from shmastra_cloud.secrets_at_rest import Vault
+    from shmastra_cloud.settings import Settings
+
+
+def ways(settings: Settings, pool: Pool, vault: Vault, users: Users) -> tuple[Way, ...]:  # noqa: ARG001
+    """Return what the sign-in page offers beside one-time links."""
+    return ()

@@ -1,0 +1,43 @@
+"""The moment of coming in: the old session ends, a new one starts, the browser is sent on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi.responses import RedirectResponse
+
+from shmastra_cloud.identity.sessions import SESSION_LIFE, Device, Provided, cookie_name
+from shmastra_cloud.peers import client_address
+from shmastra_cloud.web_context import WebContext, token_of
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from fastapi import Request, Response
+
+
+async def enter(
+    request: Request, here: WebContext, user_id: UUID, place: str, provided: Provided | None = None
+) -> Response:
+    """Start a session for a user and send his browser to ``place``, which must be a path of ours already.
+
+    A session that the browser had ends, so that a token fixed on it beforehand is worth nothing.
+    """
+    before = token_of(request)
+    if before:
+        await here.sessions.end(before)
+    address = client_address(request.scope, here.settings.trusted_proxies)
+    device = Device(address, request.headers.get("user-agent"))
+    token = await here.sessions.start(user_id, provided=provided, device=device)
+    response = RedirectResponse(place, 303)
+    https = here.settings.https
+    response.set_cookie(
+        cookie_name(https=https),
+        token,
+        max_age=int(SESSION_LIFE.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=https,
+        path="/",
+    )
+    return response

@@ -1,0 +1,25 @@
+"""The ways to sign in, as the sign-in page offers them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from fastapi import APIRouter
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to sign in beside one-time links: what its button says and where it leads, and what serves it.
+
+    ``background`` runs as long as the process, ``closing`` is called when that ends.
+    """
+
+    label: str
+    start: str
+    router: APIRouter
+    background: list[Coroutine[Any, Any, None]] = field(default_factory=list)
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
