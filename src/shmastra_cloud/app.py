@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, budgets, reach, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
-from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
+from shmastra_cloud.database import AWAY, Notifications, check_master_key, check_schema, open_pool
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
@@ -73,7 +73,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     """
     bundle = studio.Bundle(settings.studio, settings.public_url)
     vault = load_vault(settings)
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, size=settings.database_connections)
     await check_schema(pool)
     await check_master_key(pool, vault)
     draining = Draining()
@@ -184,7 +184,7 @@ async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
         MasterKeyError: the master key cannot be had.
     """
     vault = load_vault(settings)
-    pool = await open_pool(dsn, patience=5)
+    pool = await open_pool(dsn, patience=5, size=2)
     engine = Engine(settings)
     try:
         await check_schema(pool)
@@ -224,7 +224,8 @@ def _control(*routers: Any) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(MasterKeyError, _sealed)
     app.add_exception_handler(asyncio.TimeoutError, _away)
-    app.add_exception_handler(OSError, _away)
+    for kind in (OSError, *AWAY):
+        app.add_exception_handler(kind, _away)
     return app
 
 

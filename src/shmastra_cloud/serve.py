@@ -191,7 +191,7 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
     vault = load_vault(settings)
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, size=settings.database_connections)
     engine = Engine(settings)
     try:
         await check_schema(pool)

@@ -8,6 +8,7 @@ DatabaseError
 
 from shmastra_cloud.database.address import cleaned, shown
 from shmastra_cloud.database.errors import (
+    AWAY,
     TROUBLE,
     DatabaseAway,
     DatabaseError,
@@ -20,6 +21,7 @@ from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, open_pool
 
 __all__ = [
+    "AWAY",
     "OLDEST",
     "TROUBLE",
     "DatabaseAway",

@@ -45,6 +45,14 @@ API_RIGHTS = """
 OPEN_TABLES = """
   select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
   and not relrowsecurity order by 1"""
+PLACES = """
+  select least(current_setting('max_connections')::int
+      - current_setting('superuser_reserved_connections')::int
+      - coalesce(current_setting('reserved_connections', true)::int, 0),
+    (select nullif(rolconnlimit, -1) from pg_roles where rolname = current_user),
+    (select nullif(datconnlimit, -1) from pg_database where datname = current_database())) as most,
+    (select count(*) from pg_stat_activity
+     where backend_type = 'client backend' and application_name not like 'shmastra %') as others"""
 RIGHTS = """
   select current_user as who, has_schema_privilege('public', 'create') as create,
     coalesce(row_security_active(to_regclass('public.users')), false) as hidden,
@@ -66,6 +74,7 @@ async def check_database(settings: Settings, pool: Pool) -> list[Check]:
                 await _schema(pool),
                 await _privacy(pool),
                 await _secrets(settings, pool),
+                await _connections(settings, pool),
                 await _clock(pool),
                 await _latency(pool),
             ]
@@ -196,6 +205,18 @@ def _told(present: bytes, retiring: bytes | None, retired: set[bytes], held: fro
         names = ", ".join(sorted(map(key_name, gone)))
         return warning(name, f"{which}; {names} is retired and still at hand", "Take it out where it stands.")
     return ok(name, which)
+
+
+async def _connections(settings: Settings, pool: Pool) -> Check:
+    """Compare what is left to us with what this machine's processes may take."""
+    row: Any = await pool.fetchrow(PLACES, timeout=SECONDS)
+    need = (settings.web_workers + 1) * (settings.database_connections + 1)
+    left = row["most"] - row["others"]
+    told = f"up to {need} for this machine's processes, {left} of {row['most']} are left"
+    if left < need:
+        fix = f"Lower SHMASTRA_DATABASE_CONNECTIONS ({settings.database_connections}), or have more."
+        return warning("database_connections", told, fix)
+    return ok("database_connections", told)
 
 
 async def _clock(pool: Pool) -> Check:

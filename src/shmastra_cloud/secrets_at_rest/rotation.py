@@ -255,8 +255,8 @@ def _anew(vault: Vault, column: SealedColumn, row: Any) -> bytes:
         raise RotationRefused(
             f"{column.purpose} of {_shown(row['key'])} does not open, so the old key is kept and the "
             f"rotation is not finished. {error} Replace that secret (a virtual key: `shmastra "
-            "key rotate EMAIL`; a token of a sandbox: `shmastra sandbox delete ID`; a session's: delete its row), "
-            "and run this again."
+            "key rotate EMAIL`; a token of a sandbox: `shmastra sandbox delete ID`; a session's: delete its "
+            "row), and run this again."
         ) from error
 
 

@@ -30,7 +30,7 @@ NAMES = {
 }
 OF_DATABASE = {
     "database_version", "database_rights", "database_notifications", "database_schema", "database_privacy",
-    "database_secrets", "database_clock", "database_latency",
+    "database_secrets", "database_connections", "database_clock", "database_latency",
 }  # fmt: skip
 
 

@@ -132,6 +132,16 @@ async def test_a_far_database_and_one_that_does_not_notify_are_told(
     )
 
 
+async def test_places_that_do_not_suffice_are_told(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHMASTRA_DATABASE_CONNECTIONS", "3")
+    monkeypatch.setenv("SHMASTRA_WEB_WORKERS", "2")
+    check = await database._connections(load_settings(), pool)
+    assert check.detail.startswith("up to 12 for this machine's processes")
+    monkeypatch.setenv("SHMASTRA_DATABASE_CONNECTIONS", "100")
+    check = await database._connections(load_settings(), pool)
+    assert (check.status, "SHMASTRA_DATABASE_CONNECTIONS (100)" in check.fix) == ("warning", True)
+
+
 def test_an_old_version_is_told() -> None:
     assert (database._version(140012).status, database._version(140012).detail) == (
         "failed",
