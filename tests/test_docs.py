@@ -39,7 +39,7 @@ def sections() -> dict[str, str]:
     found: dict[str, str] = {}
     for part in re.split(r"^### ", (DOCS / "cli.md").read_text(), flags=re.MULTILINE)[1:]:
         heading, _, text = part.partition("\n")
-        words = re.fullmatch(r"`(shmastra(?: [a-z]+)+)[^`]*`", heading)
+        words = re.fullmatch(r"`(shmastra(?: [a-z][a-z-]*)+)[^`]*`", heading)
         assert words, f"cli.md has the heading {heading!r}"
         assert words[1] not in found, f"{words[1]} is explained twice"
         found[words[1]] = text.partition("\n## ")[0]

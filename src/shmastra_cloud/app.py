@@ -35,7 +35,7 @@ from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.secrets_at_rest import HEARD, Holding, MasterKeyError, load_vault
 from shmastra_cloud.web_context import WebContext
-from shmastra_cloud.web_process import GATEWAY, MASTRA, Cloud, Dispatch
+from shmastra_cloud.web_process import GATEWAY, MANAGE, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
     Access,
     Dial,
@@ -84,17 +84,21 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
+    ways = choose.ways(settings, pool, vault, users)
+    context = WebContext(settings, pool, sessions, ways)
+    commands = _control(admin.router)
+    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
+    manage = admin.ManageGate(commands, admin.Callers(context))
     notifications.subscribe(
         {
             **gateway.heard,
             "sandbox": watch.changed,
-            "session": sessions.ended,
-            "user": partial(_user_changed, sessions, gateway.heard["user"]),
+            "session": partial(_heard, [sessions.ended], manage.changed),
+            "user": partial(_heard, [sessions.user_changed, gateway.heard["user"]], manage.changed),
             HEARD: lambda _: vault.reload(),
         },
-        partial(_forget_all, sessions, watch, gateway.forget),
+        partial(_forget_all, sessions, watch, gateway.forget, manage.changed),
     )
-    ways = choose.ways(settings, pool, vault, users)
     draining.tell(watch.drop_all)
     note = model_note(gateway.providers, chosen_models(os.environ, gateway.providers))
     parts = WorkspaceParts(
@@ -128,9 +132,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         reach.router,
         *(way.router for way in ways),
     )
-    pages.include_router(admin.manage_router)
     book = budgets.Budgets(pool)
-    pages.state.context = WebContext(settings, pool, sessions, ways)
+    pages.state.context = context
     pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
@@ -145,15 +148,21 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
-    commands = _control(admin.router)
-    commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, gateway.metrics)
-    public = Dispatch({GATEWAY: gateway.served, MASTRA: relay}, rest)
+    hooks = [path for way in ways for path in way.hooks]
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url, hooks), ready, gateway.metrics)
+    public = Dispatch(
+        {
+            GATEWAY: gateway.served,
+            MASTRA: relay,
+            MANAGE: SameOrigin(manage, settings.public_url),
+        },
+        rest,
+    )
     return Cloud(
         apps={
             "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
             "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
-            "admin": commands,
+            "admin": admin.AtSocket(commands),
             "own": OwnProbes(gateway.metrics),
         },
         background=[
@@ -193,7 +202,7 @@ async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
         commands.state.admin = admin_parts(
             settings, pool, vault, engine, Resumer(Workspaces(pool, vault), engine)
         )
-        yield commands
+        yield admin.InProcess(commands)
     finally:
         await engine.aclose()
         await pool.close()
@@ -262,15 +271,19 @@ async def _away(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, 503, {"retry-after": "2"})
 
 
-def _user_changed(sessions: Sessions, heard: Callable[[str], None], payload: str) -> None:
-    sessions.forget()
-    heard(payload)
+def _heard(calls: list[Callable[[str], None]], then: Callable[[], None], payload: str) -> None:
+    for call in calls:
+        call(payload)
+    then()
 
 
-def _forget_all(sessions: Sessions, watch: Watch, forget: Callable[[], None]) -> None:
+def _forget_all(
+    sessions: Sessions, watch: Watch, forget: Callable[[], None], changed: Callable[[], None]
+) -> None:
     forget()
     sessions.forget()
     watch.drop_all()
+    changed()
 
 
 async def _key_owner(users: Users, key: str) -> UUID | None:

@@ -18,6 +18,7 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GATEWAY = "/api/gateway/"
 MASTRA = "/api/mastra/"
+MANAGE = "/api/manage/"
 
 
 @dataclass

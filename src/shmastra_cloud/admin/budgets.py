@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 
-from shmastra_cloud.admin.parts import Parts
+from shmastra_cloud.admin.parts import Parts, Who
 from shmastra_cloud.budgets import Budgets, Change, UnknownOwner
 
 router = APIRouter()
@@ -28,10 +28,14 @@ async def show_budget(here: Parts, who: str) -> dict[str, Any]:
 
 
 @router.put("/budgets/{who}")
-async def change_budget(here: Parts, who: str, change: Change) -> dict[str, Any]:
+async def change_budget(here: Parts, asking: Who, who: str, change: Change) -> dict[str, Any]:
     """Change somebody's limits."""
     try:
-        return await Budgets(here.pool).change(who, change)
+        async with here.audit.within(asking, "budget.change", who.strip().lower()) as act:
+            book = Budgets(act.pool)
+            act.target_id = await book.owner(who)
+            act.detail = change.model_dump(exclude_unset=True)
+            return await book.change(who, change)
     except UnknownOwner as error:
         raise _unknown(error) from error
 

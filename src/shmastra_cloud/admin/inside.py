@@ -12,13 +12,18 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
-from shmastra_cloud.admin.parts import AdminParts, Parts, answered, find
+from shmastra_cloud.admin.parts import AdminParts, Parts, Who, answered, find_sandbox
+from shmastra_cloud.database import TROUBLE
 from shmastra_cloud.frames import MEDIA_TYPE, Kind, frame
 from shmastra_cloud.workspaces import WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
+
+    from shmastra_cloud.admin.parts import Named
+    from shmastra_cloud.audit import Act
 
 log = logging.getLogger(__name__)
 router = APIRouter()
@@ -41,29 +46,43 @@ class Program(BaseModel):
     argv: list[Word] = Field(min_length=1, max_length=10_000)
     stdin: bool = False
     env: bool = True  # with the environment of the project's .env
+    copies: Annotated[str, Field(max_length=4096)] | None = (
+        None  # the path inside, where it is part of a copy
+    )
 
 
 @router.post("/sandboxes/{name}/exec")
-async def execute(here: Parts, name: str, program: Program) -> Response:
-    """Run a program and stream what it says; a client that goes away ends it."""
-    return await _stream(here, name, program)
+async def execute(here: Parts, who: Who, name: str, program: Program) -> Response:
+    """Run a program and stream what it says; a client that goes away ends it.
+
+    Of what it is called with only the program itself is written down: the rest may hold a secret.
+    """
+    sandbox = await find_sandbox(here, name)
+    action = "sandbox.exec" if program.copies is None else "sandbox.cp"
+    told = {"program": program.argv[0], **({} if program.copies is None else {"path": program.copies})}
+    return _stream(here, sandbox, program, here.audit.around(who, action, *_target(sandbox), **told))
 
 
 @router.post("/sandboxes/{name}/exec/{pid}/stdin", status_code=204)
-async def feed(here: Parts, name: str, pid: int, request: Request) -> Response:
+async def feed(here: Parts, who: Who, name: str, pid: int, request: Request) -> Response:
     """Stream the body to a running program's standard input, then close it."""
-    user_id = await find(here, name)
+    sandbox = await find_sandbox(here, name)
     with answered(), suppress(ClientDisconnect):  # whose going away ends the program on its other connection
-        async with here.access.held(user_id, "sandbox exec") as inside:
+        async with (
+            here.audit.around(who, "sandbox.stdin", *_target(sandbox), pid=pid),
+            here.access.held(sandbox.user_id, "sandbox exec") as inside,
+        ):
             await inside.feed(pid, request.stream())
     return Response(status_code=204)
 
 
 @router.get("/sandboxes/{name}/logs/{process}")
-async def logs(
+async def logs(  # noqa: PLR0913 -- who asks, and one parameter a word of the request
     here: Parts,
+    who: Who,
     name: str,
     process: Literal["shmastra", "healer"],
+    *,
     lines: Annotated[int, Query(ge=0, le=MAX_LINES)] = 100,
     follow: bool = False,
 ) -> Response:
@@ -71,24 +90,35 @@ async def logs(
     path = f".logs/{process}.log"
     options = ["-n", str(lines), *(["-F"] if follow else []), "--", path]
     argv = ["/bin/sh", "-c", _TAIL, "sh", path, process, *options]
-    return await _stream(here, name, Program(argv=argv, env=False))
+    sandbox = await find_sandbox(here, name)
+    written = here.audit.around(who, "sandbox.logs", *_target(sandbox), process=process)
+    return _stream(here, sandbox, Program(argv=argv, env=False), written)
 
 
-async def _stream(here: AdminParts, name: str, program: Program) -> Response:
-    user_id = await find(here, name)
-    return Closing(_frames(here, user_id, program), media_type=MEDIA_TYPE)
+def _target(sandbox: Named) -> tuple[str, str | None]:
+    return sandbox.email, sandbox.sandbox_id
 
 
-async def _frames(here: AdminParts, user_id: UUID, program: Program) -> AsyncGenerator[bytes, None]:
+def _stream(
+    here: AdminParts, sandbox: Named, program: Program, written: AbstractAsyncContextManager[Act]
+) -> Response:
+    return Closing(_frames(here, sandbox.user_id, program, written), media_type=MEDIA_TYPE)
+
+
+async def _frames(
+    here: AdminParts, user_id: UUID, program: Program, written: AbstractAsyncContextManager[Act]
+) -> AsyncGenerator[bytes, None]:
     try:
-        async with here.access.held(user_id, "sandbox exec") as inside:
+        async with written as act, here.access.held(user_id, "sandbox exec") as inside:
             running = inside.run(program.argv, with_env=program.env, with_input=program.stdin)
             async with aclosing(running):
                 async for kind, data in running:
+                    if kind is Kind.END:
+                        act.detail["status"] = int(data)
                     yield frame(kind, data)
     except WorkspaceError as error:
         yield frame(Kind.FAILED, str(error).encode())
-    except (OSError, TimeoutError) as error:
+    except TROUBLE as error:
         log.warning("a program's output ended early (%s)", type(error).__name__)
         yield frame(
             Kind.FAILED, b"The database or the sandbox service does not answer. Try again in a moment."

@@ -7,18 +7,20 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 from pydantic import BaseModel, SecretStr
 
 from shmastra_cloud.admin.inside import Closing
-from shmastra_cloud.admin.parts import AdminParts, Parts
+from shmastra_cloud.admin.parts import AdminParts, Parts, Who
+from shmastra_cloud.audit import AuditLog
 from shmastra_cloud.database import TROUBLE
 from shmastra_cloud.secrets_at_rest import MasterKeyError, RotationRefused, decode_key, rotate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from shmastra_cloud.audit import Actor
     from shmastra_cloud.database import Pool
     from shmastra_cloud.secrets_at_rest import Rotation, Vault
 
@@ -35,25 +37,31 @@ class Replacement(BaseModel):
 
 
 @router.post("/master-key/rotate")
-async def rotate_master(here: Parts, wanted: Replacement) -> Response:
+async def rotate_master(here: Parts, who: Who, wanted: Replacement) -> Response:
     """Replace the master key: lines of ``done`` and ``total``, then one ``rotation`` or ``error``."""
-    return Closing(_lines(here, wanted), media_type=MEDIA_TYPE)
+    if not who.on_the_machine:
+        text = "The master key is replaced on the cloud's machine: `shmastra key rotate-master`."
+        raise HTTPException(403, {"error": text, "code": "machine_only"})
+    return Closing(_lines(here, who, wanted), media_type=MEDIA_TYPE)
 
 
 async def replace_master_key(
-    pool: Pool, vault: Vault, tell: Callable[[int, int], None], given: bytes | None
+    pool: Pool, vault: Vault, who: Actor, tell: Callable[[int, int], None], given: bytes | None
 ) -> Rotation:
-    """Replace the master key; every way to do so comes through here, and is recorded here.
+    """Replace the master key; every way to do so comes through here, and is written down here.
 
     Raises:
         MasterKeyError: see :func:`~shmastra_cloud.secrets_at_rest.rotate`.
     """
-    done = await rotate(pool, vault, tell, given)
-    log.warning("admin: the master key %s was replaced by %s", done.old, done.new)
+    async with AuditLog(pool).around(who, "key.rotate-master", "organization") as act:
+        done = await rotate(pool, vault, tell, given)
+        act.detail = {"new": done.new, "old": done.old, "secrets": done.secrets}
     return done
 
 
-async def _replace(here: AdminParts, wanted: Replacement, tell: Callable[[int, int], None]) -> Rotation:
+async def _replace(
+    here: AdminParts, who: Actor, wanted: Replacement, tell: Callable[[int, int], None]
+) -> Rotation:
     given = None
     if wanted.new_key is not None:
         given = decode_key(wanted.new_key.get_secret_value(), "The new key's file")
@@ -62,13 +70,13 @@ async def _replace(here: AdminParts, wanted: Replacement, tell: Callable[[int, i
                 "The running cloud has its key from SHMASTRA_MASTER_KEY and would forget this one with its "
                 "end. Add it there, behind a comma, start again, and run this without a new key."
             )
-    return await replace_master_key(here.pool, here.vault, tell, given)
+    return await replace_master_key(here.pool, here.vault, who, tell, given)
 
 
-async def _lines(here: AdminParts, wanted: Replacement) -> AsyncGenerator[bytes, None]:
+async def _lines(here: AdminParts, who: Actor, wanted: Replacement) -> AsyncGenerator[bytes, None]:
     said: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
     work = asyncio.create_task(
-        _replace(here, wanted, lambda done, total: said.put_nowait({"done": done, "total": total}))
+        _replace(here, who, wanted, lambda done, total: said.put_nowait({"done": done, "total": total}))
     )
     work.add_done_callback(lambda _: said.put_nowait(None))
     try:

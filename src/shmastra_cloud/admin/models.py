@@ -1,25 +1,23 @@
-"""Which models may be called: over the admin's socket, and for an admin in a browser."""
+"""Which models may be called."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 
-from shmastra_cloud.admin.parts import Parts
+from shmastra_cloud.admin.parts import Parts, Who
 from shmastra_cloud.gateway import BadPattern
 from shmastra_cloud.identity import UnknownUser
 from shmastra_cloud.model_rules import rules_of, set_rules
-from shmastra_cloud.web_context import WebContext, administrator, context
 
 if TYPE_CHECKING:
+    from shmastra_cloud.admin.parts import AdminParts
+    from shmastra_cloud.audit import Actor
     from shmastra_cloud.database import Pool
 
 router = APIRouter()
-manage_router = APIRouter(dependencies=[Depends(administrator)])
-
-Context = Annotated[WebContext, Depends(context)]
 
 
 class Patterns(BaseModel):
@@ -35,9 +33,9 @@ async def models_for_all(here: Parts) -> dict[str, Any]:
 
 
 @router.put("/models")
-async def set_models_for_all(here: Parts, wanted: Patterns) -> dict[str, Any]:
+async def set_models_for_all(here: Parts, who: Who, wanted: Patterns) -> dict[str, Any]:
     """Set the rule for all."""
-    return await _set(here.pool, None, wanted)
+    return await _set(here, who, None, wanted)
 
 
 @router.get("/users/{email}/models")
@@ -47,33 +45,9 @@ async def models_of(here: Parts, email: str) -> dict[str, Any]:
 
 
 @router.put("/users/{email}/models")
-async def set_models_of(here: Parts, email: str, wanted: Patterns) -> dict[str, Any]:
+async def set_models_of(here: Parts, who: Who, email: str, wanted: Patterns) -> dict[str, Any]:
     """Set a user's rule."""
-    return await _set(here.pool, email, wanted)
-
-
-@manage_router.get("/api/manage/models")
-async def manage_models_for_all(here: Context) -> dict[str, Any]:
-    """Return the rule for all."""
-    return await _rules(here.pool, None)
-
-
-@manage_router.put("/api/manage/models")
-async def manage_set_models_for_all(here: Context, wanted: Patterns) -> dict[str, Any]:
-    """Set the rule for all."""
-    return await _set(here.pool, None, wanted)
-
-
-@manage_router.get("/api/manage/users/{email}/models")
-async def manage_models_of(here: Context, email: str) -> dict[str, Any]:
-    """Return a user's rule."""
-    return await _rules(here.pool, email)
-
-
-@manage_router.put("/api/manage/users/{email}/models")
-async def manage_set_models_of(here: Context, email: str, wanted: Patterns) -> dict[str, Any]:
-    """Set a user's rule."""
-    return await _set(here.pool, email, wanted)
+    return await _set(here, who, email, wanted)
 
 
 async def _rules(pool: Pool, email: str | None) -> dict[str, Any]:
@@ -83,9 +57,12 @@ async def _rules(pool: Pool, email: str | None) -> dict[str, Any]:
         raise HTTPException(404, {"error": str(error), "code": "unknown_user"}) from error
 
 
-async def _set(pool: Pool, email: str | None, wanted: Patterns) -> dict[str, Any]:
+async def _set(here: AdminParts, who: Actor, email: str | None, wanted: Patterns) -> dict[str, Any]:
+    whose = "organization" if email is None else email
     try:
-        return dict(await set_rules(pool, email, wanted.patterns))
+        async with here.audit.within(who, "models.change", whose, patterns=wanted.patterns) as act:
+            act.target_id = None if email is None else await here.users.on(act.pool).find(email)
+            return dict(await set_rules(act.pool, email, wanted.patterns))
     except UnknownUser as error:
         raise HTTPException(404, {"error": str(error), "code": "unknown_user"}) from error
     except BadPattern as error:

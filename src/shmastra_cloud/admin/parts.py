@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, HTTPException, Request
 
-from shmastra_cloud.identity import UnknownUser
+from shmastra_cloud.audit import Actor, AuditLog
+from shmastra_cloud.identity import LastAdmin, UnknownUser
 from shmastra_cloud.workspaces import (
     EngineError,
     IllegalTransition,
@@ -41,12 +42,23 @@ class AdminParts:
     lifecycle: Lifecycle
     access: Access
 
+    @property
+    def audit(self) -> AuditLog:
+        """Where it is written what admins do."""
+        return AuditLog(self.pool)
+
 
 def _parts(request: Request) -> AdminParts:
     return cast("AdminParts", request.app.state.admin)
 
 
+def _who(request: Request) -> Actor:
+    """Return who asks; whatever the routes are served through has found that out (`doors.py`)."""
+    return cast("Actor", request.state.actor)
+
+
 Parts = Annotated[AdminParts, Depends(_parts)]
+Who = Annotated[Actor, Depends(_who)]
 
 
 @contextmanager
@@ -56,6 +68,8 @@ def answered() -> Iterator[None]:
         yield
     except UnknownUser as error:
         raise HTTPException(404, {"error": str(error), "code": "unknown_user"}) from error
+    except LastAdmin as error:
+        raise HTTPException(409, {"error": str(error), "code": "last_admin"}) from error
     except WorkspaceError as error:
         status, code = refusal(error)
         raise HTTPException(status, {"error": str(error), "code": code}) from error
@@ -70,6 +84,28 @@ def refusal(error: WorkspaceError) -> tuple[int, str]:
     if isinstance(error, LeaseLost):
         return 409, "busy"
     return 503, "sandboxes_away" if isinstance(error, EngineError) else "unavailable"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A sandbox (None where none is made yet) and whose it is."""
+
+    user_id: UUID
+    email: str
+    sandbox_id: str | None
+
+
+async def find_sandbox(here: AdminParts, name: str) -> Named:
+    """Return which sandbox is meant by its id or a user's email.
+
+    Raises:
+        HTTPException: 404 where there is none.
+    """
+    user_id = await find(here, name)
+    rows = await here.store.overview(user_id)
+    if not rows:  # it was deleted in this moment
+        raise HTTPException(404, {"error": f"There is no sandbox {name}.", "code": "unknown_sandbox"})
+    return Named(user_id, rows[0]["email"], rows[0]["sandbox_id"])
 
 
 async def find(here: AdminParts, name: str) -> UUID:

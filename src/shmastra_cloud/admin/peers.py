@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROOT = 0
+PEER = "peer_uid"  # in a request's state
 SILENT_SECONDS = 5
 _UCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 _TEXT = b'{"error": "Only root and the user who runs the cloud may do this.", "code": "wrong_peer"}'
@@ -37,6 +38,7 @@ class PeerProtocol(BoundedHttpProtocol):
         self._stranger = False
         super().connection_made(transport)
         peer = transport.get_extra_info("socket")
+        self.app_state = {**self.app_state, PEER: peer_uid(peer)}
         if not may_speak(peer):
             self._stranger = True
             log.warning("uid %d was refused on the admin's socket", peer_uid(peer))

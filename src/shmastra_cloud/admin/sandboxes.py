@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 
-from shmastra_cloud.admin.parts import Parts, answered, find
+from shmastra_cloud.admin.parts import Parts, Who, answered, find, find_sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from shmastra_cloud.admin.parts import AdminParts
+    from shmastra_cloud.audit import Actor
+
+T = TypeVar("T")
 
 router = APIRouter()
 
@@ -40,41 +49,40 @@ async def events(
 
 
 @router.post("/sandboxes/{name}/pause")
-async def pause(here: Parts, name: str) -> dict[str, str]:
+async def pause(here: Parts, who: Who, name: str) -> dict[str, str]:
     """Suspend a sandbox."""
-    user_id = await find(here, name)
-    with answered():
-        return {"status": await here.lifecycle.pause(user_id)}
+    return {"status": await _change(here, who, name, "pause", here.lifecycle.pause)}
 
 
 @router.post("/sandboxes/{name}/resume")
-async def resume(here: Parts, name: str) -> dict[str, str]:
+async def resume(here: Parts, who: Who, name: str) -> dict[str, str]:
     """Bring a sandbox back."""
-    user_id = await find(here, name)
-    with answered():
-        return {"status": await here.lifecycle.resume(user_id)}
+    return {"status": await _change(here, who, name, "resume", here.lifecycle.resume)}
 
 
 @router.post("/sandboxes/{name}/restart")
-async def restart(here: Parts, name: str) -> dict[str, str]:
+async def restart(here: Parts, who: Who, name: str) -> dict[str, str]:
     """Start a workspace's dev server anew."""
-    user_id = await find(here, name)
-    with answered():
-        return {"status": await here.lifecycle.restart(user_id)}
+    return {"status": await _change(here, who, name, "restart", here.lifecycle.restart)}
 
 
 @router.post("/sandboxes/{name}/reset")
-async def reset(here: Parts, name: str) -> dict[str, str]:
+async def reset(here: Parts, who: Who, name: str) -> dict[str, str]:
     """Begin again with an empty sandbox."""
-    user_id = await find(here, name)
-    with answered():
-        return {"status": await here.lifecycle.reset(user_id)}
+    return {"status": await _change(here, who, name, "reset", here.lifecycle.reset)}
 
 
 @router.post("/sandboxes/{name}/delete")
-async def delete(here: Parts, name: str) -> dict[str, str]:
+async def delete(here: Parts, who: Who, name: str) -> dict[str, str]:
     """Destroy a sandbox and forget the workspace."""
-    user_id = await find(here, name)
-    with answered():
-        await here.lifecycle.delete(user_id)
+    await _change(here, who, name, "delete", here.lifecycle.delete)
     return {"status": "deleted"}
+
+
+async def _change(
+    here: AdminParts, who: Actor, name: str, word: str, change: Callable[[UUID], Awaitable[T]]
+) -> T:
+    sandbox = await find_sandbox(here, name)
+    with answered():
+        async with here.audit.around(who, f"sandbox.{word}", sandbox.email, sandbox.sandbox_id):
+            return await change(sandbox.user_id)

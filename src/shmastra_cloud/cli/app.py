@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from shmastra_cloud.cli import copying, doctor, inside, processes, users
+from shmastra_cloud.cli import audit, copying, doctor, inside, processes, users
 from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, choose
 from shmastra_cloud.cli.sandboxes import sandbox
 from shmastra_cloud.cli.templates import template
@@ -17,7 +17,7 @@ app = Commands(
     context_settings=HELP,
     help="A team's own cloud of AI agents. `shmastra up` starts it; `shmastra doctor` says what it lacks.",
 )
-for part in (processes, doctor, users):
+for part in (processes, doctor, users, audit):
     part.add_to(app)
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(template, name="template")

@@ -103,7 +103,7 @@ def put(source: Path, name: str, path: str) -> None:
     if not source.exists():
         raise Failed(f"There is no {source} here.")
     argv = ["/bin/bash", "-c", _PUT, "bash", path, source.resolve().name]
-    body = {"argv": argv, "stdin": True, "env": False}
+    body = {"argv": argv, "stdin": True, "env": False, "copies": path}
     reading, writing = os.pipe()
     packing = _Packing(source.resolve(), writing)
     with frames("POST", named("sandboxes", name, "exec"), body) as found:
@@ -128,7 +128,7 @@ def get(name: str, path: str, target: Path, *, slash: bool) -> Path:
         raise Failed(f"There is no folder {target if slash else target.parent} here.")
     else:
         parent, final_name = target.parent, target.name
-    body = {"argv": ["/bin/bash", "-c", _GET, "bash", path], "env": False}
+    body = {"argv": ["/bin/bash", "-c", _GET, "bash", path], "env": False, "copies": path}
     scratch = Path(tempfile.mkdtemp(prefix=".shmastra-cp.", dir=parent))
     try:
         with frames("POST", named("sandboxes", name, "exec"), body) as found:

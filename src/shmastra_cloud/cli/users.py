@@ -28,6 +28,13 @@ class By(StrEnum):
     DAY = "day"
 
 
+class RoleName(StrEnum):
+    """What a user can be."""
+
+    MEMBER = "member"
+    ADMIN = "admin"
+
+
 def add_to(app: Commands) -> None:
     """Add the commands."""
     app.add_typer(user, name="user")
@@ -59,6 +66,22 @@ def user_list(*, as_json: Json = False) -> None:
     """List users."""
     columns = ["email", "role", "disabled_at", "created_at"]
     print_rows(ask("GET", "/users", direct=True), columns, as_json=as_json, empty=NOBODY)
+
+
+@user.command("role")
+def user_role(
+    email: Email, role: Annotated[RoleName, typer.Argument(metavar="ROLE", help="member or admin.")]
+) -> None:
+    """Make a user an admin, or a member again; the last admin stays one."""
+    ask("POST", named("users", email, "role"), {"role": role.value}, direct=True)
+    typer.echo(f"{email} is {'an admin' if role is RoleName.ADMIN else 'a member'} now.")
+
+
+@user.command("sign-out")
+def user_sign_out(email: Email) -> None:
+    """End every session of a user; he may sign in again."""
+    ended = ask("POST", named("users", email, "sign-out"), direct=True)["sessions"]
+    typer.echo(f"{email} is signed out ({ended} {'session' if ended == 1 else 'sessions'}).")
 
 
 @user.command("disable")

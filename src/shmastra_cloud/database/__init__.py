@@ -19,6 +19,7 @@ from shmastra_cloud.database.master_key import check_master_key, under_present_k
 from shmastra_cloud.database.migrate import OLDEST, Schema, check_schema, migrate, pending, schema
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, open_pool
+from shmastra_cloud.database.transaction import transaction
 
 __all__ = [
     "AWAY",
@@ -40,5 +41,6 @@ __all__ = [
     "pending",
     "schema",
     "shown",
+    "transaction",
     "under_present_key",
 ]

@@ -11,6 +11,7 @@ AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InternalServerError,  # how Supabase's pooler says that all of its places are taken
+    asyncpg.UnknownPostgresError,  # ours, SHK01: the master key was replaced in this very moment
     asyncpg.InterfaceError,
 )
 

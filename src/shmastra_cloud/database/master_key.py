@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 
 from shmastra_cloud.database.errors import UnsuitableDatabase
+from shmastra_cloud.database.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,20 +45,24 @@ async def check_master_key(pool: Pool, vault: Vault) -> None:
     vault.use(bytes(present))
 
 
-async def under_present_key(pool: Pool, vault: Vault, write: Callable[[], Awaitable[T]]) -> T:
+async def under_present_key(pool: Pool, vault: Vault, write: Callable[[Pool], Awaitable[T]]) -> T:
     """Return what ``write`` does, which seals something; done once more where the key was replaced meanwhile.
+
+    It is given what it writes to: one transaction, or a savepoint of the one that ``pool`` is.
 
     Raises:
         MasterKeyError: the new key is not at hand.
         asyncpg.PostgresError: whatever else ``write`` raises.
     """
     try:
-        return await write()
+        async with transaction(pool) as inside:
+            return await write(inside)
     except asyncpg.PostgresError as error:
         if error.sqlstate != NOT_PRESENT:
             raise
     vault.use(bytes(await pool.fetchval("select master_key_fingerprint from installation")))
-    return await write()
+    async with transaction(pool) as inside:
+        return await write(inside)
 
 
 async def _foreign(pool: Pool, vault: Vault) -> str:

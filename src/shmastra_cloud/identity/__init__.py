@@ -3,14 +3,23 @@
 IdentityError
 ├── LinkSpent        the one-time link was used, has expired or never was
 ├── UnknownUser      no user has that email
+├── LastAdmin        there would be no admin any more
 ├── ShutOut          an admin of this cloud has disabled whom the identity provider knows
 └── EmailTaken       the identity provider tells an email that is another user's
 """
 
-from shmastra_cloud.identity.arrival import MEMBERSHIP, Arrival, admit
-from shmastra_cloud.identity.errors import EmailTaken, IdentityError, LinkSpent, ShutOut, UnknownUser
+from shmastra_cloud.identity.arrival import Arrival, admit
+from shmastra_cloud.identity.errors import (
+    EmailTaken,
+    IdentityError,
+    LastAdmin,
+    LinkSpent,
+    ShutOut,
+    UnknownUser,
+)
 from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
 from shmastra_cloud.identity.links import LINK_LIFE, make_link, spend_link
+from shmastra_cloud.identity.membership import MEMBERSHIP
 from shmastra_cloud.identity.sessions import Device, Provided, Sessions, User, cookie_name
 from shmastra_cloud.identity.users import Users, owner_of_key
 from shmastra_cloud.identity.ways import Way
@@ -23,6 +32,7 @@ __all__ = [
     "Device",
     "EmailTaken",
     "IdentityError",
+    "LastAdmin",
     "LinkSpent",
     "Provided",
     "Sessions",

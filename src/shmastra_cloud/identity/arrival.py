@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from shmastra_cloud.database import transaction
 from shmastra_cloud.identity.errors import EmailTaken, ShutOut
+from shmastra_cloud.identity.membership import MEMBERSHIP, write_arrival
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 Source = Literal["workos", "oidc"]
 COLUMNS: dict[Source, str] = {"workos": "workos_id", "oidc": "oidc_id"}
-MEMBERSHIP = "membership"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ async def admit(users: Users, arrival: Arrival) -> UUID:
         arrival.subject,
     )
     user_id: UUID = known["id"] if known is not None else await users.invite(email)
-    async with pool.acquire() as connection, connection.transaction():
+    async with transaction(pool) as connection:
         row = await connection.fetchrow("select * from users where id = $1 for update", user_id)
         if row is None or row[column] not in (None, arrival.subject):
             raise EmailTaken(
@@ -60,12 +61,14 @@ async def admit(users: Users, arrival: Arrival) -> UUID:
         taken = await connection.fetchval(
             "select exists (select from users where email = $1 and id <> $2)", email, user_id
         )
+        role = row["role"] if arrival.admin is None else "admin" if arrival.admin else "member"
         await connection.execute(
             f"update users set {column} = $2, email = $3, role = $4, disabled_at = null,"  # noqa: S608
             " disabled_because = null where id = $1",
             user_id,
             arrival.subject,
             row["email"] if taken else email,
-            row["role"] if arrival.admin is None else ("admin" if arrival.admin else "member"),
+            role,
         )
+        await write_arrival(connection, row, arrival.source, role, new=row[column] is None)
     return user_id

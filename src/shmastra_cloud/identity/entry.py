@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from fastapi.responses import RedirectResponse
 
+from shmastra_cloud.audit import Actor, AuditLog
+from shmastra_cloud.database import transaction
 from shmastra_cloud.identity.sessions import SESSION_LIFE, Device, Provided, cookie_name
 from shmastra_cloud.peers import client_address
 from shmastra_cloud.web_context import WebContext, token_of
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from fastapi import Request, Response
+
+
+async def _start(here: WebContext, user_id: UUID, device: Device, provided: Provided | None) -> str:
+    """Start a session, and with it write down that an admin has come in."""
+    async with transaction(here.pool) as pool:
+        row = await pool.fetchrow("select email, role from users where id = $1", user_id)
+        token = await here.sessions.start(user_id, provided=provided, device=device, pool=pool)
+        if row is not None and row["role"] == "admin":
+            actor = Actor.of_user(user_id, row["email"], device.address or "")
+            await AuditLog(pool).record(actor, "sign-in", by=provided.source if provided else "link")
+    return token
 
 
 async def enter(
@@ -28,7 +41,7 @@ async def enter(
         await here.sessions.end(before)
     address = client_address(request.scope, here.settings.trusted_proxies)
     device = Device(address, request.headers.get("user-agent"))
-    token = await here.sessions.start(user_id, provided=provided, device=device)
+    token = await _start(here, user_id, device, provided)
     response = RedirectResponse(place, 303)
     https = here.settings.https
     response.set_cookie(

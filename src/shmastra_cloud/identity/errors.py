@@ -13,6 +13,10 @@ class UnknownUser(IdentityError):
     """No user has that email."""
 
 
+class LastAdmin(IdentityError):
+    """There would be no admin any more."""
+
+
 class ShutOut(IdentityError):
     """The identity provider knows him, and an admin of this cloud has disabled him."""
 

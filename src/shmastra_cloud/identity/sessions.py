@@ -71,13 +71,18 @@ class Sessions:
         self._cache: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
 
     async def start(
-        self, user_id: UUID, *, provided: Provided | None = None, device: Device | None = None
+        self,
+        user_id: UUID,
+        *,
+        provided: Provided | None = None,
+        device: Device | None = None,
+        pool: Pool | None = None,
     ) -> str:
-        """Open a session and return the token for its cookie."""
+        """Open a session (in the transaction ``pool``) and return the token for its cookie."""
         token = secrets.token_urlsafe(32)
         now, device = dt.datetime.now(dt.UTC), device or Device()
         check = provided.check_seconds if provided else None
-        await self._pool.execute(
+        await (pool or self._pool).execute(
             "insert into sessions (token_hash, user_id, expires_at, source, provider_session,"
             " provider_secret, check_after, address, agent) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             hash_token(token),
@@ -116,15 +121,24 @@ class Sessions:
             self._cache.popitem(last=False)
         return user
 
-    async def end(self, token: str) -> None:
-        """End the session with that token."""
-        await self._pool.execute("delete from sessions where token_hash = $1", hash_token(token))
+    async def end(self, token: str) -> Provided | None:
+        """End the session with that token, and return the identity provider's own session behind it."""
+        row = await self._pool.fetchrow(
+            "delete from sessions where token_hash = $1 returning source, provider_session", hash_token(token)
+        )
         self._cache.pop(hash_token(token), None)
+        if row is None or row["source"] == "local":
+            return None
+        return Provided(row["source"], row["provider_session"])
 
     def ended(self, payload: str) -> None:
         """Take a notification that a session has ended, wherever; the payload is its token's hash in hex."""
         self._generation += 1
         self._cache.pop(bytes.fromhex(payload), None)
+
+    def user_changed(self, _payload: str) -> None:
+        """Take a notification that a user has changed."""
+        self.forget()
 
     def forget(self) -> None:
         """Drop the cache, after a change of users."""

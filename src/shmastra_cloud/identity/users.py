@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
-from shmastra_cloud.database import under_present_key
-from shmastra_cloud.identity.errors import UnknownUser
+from shmastra_cloud.database import transaction, under_present_key
+from shmastra_cloud.identity.errors import LastAdmin, UnknownUser
 from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
+from shmastra_cloud.identity.membership import MEMBERSHIP, write_ended
 
 if TYPE_CHECKING:
     from shmastra_cloud.database import Pool, Row
@@ -29,13 +30,17 @@ class Users:
         self.pool = pool
         self._vault = vault
 
+    def on(self, pool: Pool) -> Users:
+        """Return the same, in a transaction (:func:`~shmastra_cloud.database.transaction`)."""
+        return Users(pool, self._vault)
+
     async def invite(self, email: str, *, admin: bool = False) -> uuid.UUID:
         """Make a user, or find the one with that email; ``admin`` promotes, its absence never demotes."""
         user_id = uuid.uuid4()
         key = new_virtual_key(user_id)
 
-        async def write() -> uuid.UUID:
-            found: uuid.UUID = await self.pool.fetchval(
+        async def write(pool: Pool) -> uuid.UUID:
+            found: uuid.UUID = await pool.fetchval(
                 "insert into users (id, email, role, virtual_key, virtual_key_hash)"
                 " values ($1, $2, $3, $4, $5)"
                 " on conflict (email) do update set role ="
@@ -69,6 +74,38 @@ class Users:
             "select id, email, role, disabled_at, created_at from users order by created_at, email"
         )
 
+    async def set_role(self, user_id: uuid.UUID, role: Literal["member", "admin"]) -> str:
+        """Make a user an admin or a member, and return what he was.
+
+        Raises:
+            LastAdmin: nobody else who may come in is an admin.
+        """
+        async with self.pool.acquire() as connection, connection.transaction():
+            if role == "member":
+                await self.on(cast("Pool", connection)).check_not_last_admin(user_id)
+            before: str = await connection.fetchval(
+                "select role from users where id = $1 for no key update", user_id
+            )
+            await connection.execute("update users set role = $2 where id = $1", user_id, role)
+        return before
+
+    async def check_not_last_admin(self, user_id: uuid.UUID) -> None:
+        """Make sure that others than this user are admins, until the transaction ends.
+
+        Raises:
+            LastAdmin: he is one, and nobody else is who may come in.
+        """
+        rows = await self.pool.fetch(
+            "select id from users where role = 'admin' and disabled_at is null order by id for no key update"
+        )
+        if [row["id"] for row in rows] == [user_id]:
+            raise LastAdmin("This is the last admin. Make somebody else one first: `shmastra user role`.")
+
+    async def sign_out(self, user_id: uuid.UUID) -> int:
+        """End every session of a user, and return how many there were."""
+        done: str = await self.pool.execute("delete from sessions where user_id = $1", user_id)
+        return int(done.rsplit(maxsplit=1)[-1])
+
     async def set_disabled(self, email: str, *, disabled: bool) -> None:
         """Shut a user out (sessions end, the key is refused, his sandbox is idle) or let him in again.
 
@@ -82,7 +119,9 @@ class Users:
 
         What an admin has done is not softened by a membership that ends later.
         """
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
+            if because == MEMBERSHIP:
+                await write_ended(connection, user_id)
             await connection.execute(
                 "update users set"
                 " disabled_at = case when $2::text is not null then coalesce(disabled_at, now()) end,"
@@ -110,18 +149,16 @@ class Users:
         user_id = await self.find(email)
         key = new_virtual_key(user_id)
 
-        async def write() -> None:
-            async with self.pool.acquire() as connection, connection.transaction():
-                await connection.execute(
-                    "update users set virtual_key = $2, virtual_key_hash = $3 where id = $1",
-                    user_id,
-                    self._vault.seal(key, PURPOSE_KEY),
-                    key_hash(key),
-                )
-                await connection.execute(
-                    "update sandboxes set wanted_env_version = wanted_env_version + 1 where user_id = $1",
-                    user_id,
-                )
+        async def write(pool: Pool) -> None:
+            await pool.execute(
+                "update users set virtual_key = $2, virtual_key_hash = $3 where id = $1",
+                user_id,
+                self._vault.seal(key, PURPOSE_KEY),
+                key_hash(key),
+            )
+            await pool.execute(
+                "update sandboxes set wanted_env_version = wanted_env_version + 1 where user_id = $1", user_id
+            )
 
         await under_present_key(self.pool, self._vault, write)
 

@@ -73,7 +73,7 @@ class Workspaces(Awake):
         await under_present_key(
             self._pool,
             self._vault,
-            lambda: self._pool.execute(
+            lambda pool: pool.execute(
                 "with made as (insert into sandboxes (user_id, mastra_token) values ($1, $2)"
                 " on conflict do nothing returning id)"
                 " insert into sandbox_events (sandbox, actor, reason, to_status)"
@@ -230,7 +230,7 @@ class Workspaces(Awake):
         await under_present_key(
             self._pool,
             self._vault,
-            lambda: self._under_lease(
+            lambda pool: Workspaces(pool, self._vault)._under_lease(  # noqa: SLF001 -- the same, in a transaction
                 workspace,
                 "sandbox_id = $3, sandbox_host = $4, reset_wanted = false,"
                 " traffic_token = coalesce($5, traffic_token)",

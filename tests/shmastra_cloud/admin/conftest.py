@@ -24,5 +24,6 @@ async def admin(pool: Pool, vault: Vault, engine: Works) -> AsyncIterator[httpx.
     app = _control(feature.router)
     resumer = Resumer(Workspaces(pool, vault), engine)  # type: ignore[arg-type]
     app.state.admin = admin_parts(load_settings(), pool, vault, engine, resumer)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
+    transport = httpx.ASGITransport(feature.InProcess(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
         yield client

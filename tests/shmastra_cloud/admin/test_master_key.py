@@ -1,19 +1,23 @@
 import asyncio
 import base64
 import json
+import uuid
 from pathlib import Path
+from typing import Any
 
 import httpx
-import pytest
 
-from shmastra_cloud.admin.master_key import _lines
+from shmastra_cloud import admin as feature
+from shmastra_cloud.admin.master_key import Replacement, _lines
 from shmastra_cloud.admin.parts import AdminParts
-from shmastra_cloud.app import admin_parts
+from shmastra_cloud.app import _control, admin_parts
+from shmastra_cloud.audit import Actor
 from shmastra_cloud.database import Pool, check_master_key
 from shmastra_cloud.identity import Users
 from shmastra_cloud.secrets_at_rest import KeyFile, Vault, key_name, rotation
 from shmastra_cloud.settings import load_settings
 
+ME = Actor.of_uid(0, "socket")
 A, B = b"k" * 32, b"b" * 32  # the first is that of the fixture `vault`
 
 
@@ -23,7 +27,7 @@ def lines(answer: httpx.Response) -> list[dict[str, object]]:
 
 
 async def test_it_is_told_how_far_it_is_and_what_was_done(
-    admin: httpx.AsyncClient, pool: Pool, vault: Vault, caplog: pytest.LogCaptureFixture
+    admin: httpx.AsyncClient, pool: Pool, vault: Vault
 ) -> None:
     await check_master_key(pool, vault)
     user = await Users(pool, vault).invite("ann@example.com")
@@ -42,7 +46,11 @@ async def test_it_is_told_how_far_it_is_and_what_was_done(
         }
     }
     assert (await Users(pool, Vault(B)).virtual_key(user)).startswith("vk_")
-    assert "admin: the master key" in caplog.text
+    line = await pool.fetchrow("select * from audit_log where outcome = 'done'")
+    assert line is not None
+    assert (line["action"], line["actor_kind"]) == ("key.rotate-master", "os")
+    assert json.loads(line["detail"])["secrets"] == 1
+    assert await pool.fetchval("select detail ->> 'error' from audit_log where outcome = 'failed'")
 
 
 async def test_a_key_that_the_cloud_would_forget_is_refused_and_one_that_is_none_not_shown(
@@ -63,14 +71,10 @@ async def test_a_key_that_is_given_goes_into_the_file(pool: Pool, tmp_path: Path
     file.path.write_bytes(base64.b64encode(A))
     vault = Vault(A, file=file)
     await check_master_key(pool, vault)
-    from fastapi import FastAPI
-
-    from shmastra_cloud import admin as feature
-
-    app = FastAPI()
-    app.include_router(feature.router)
+    app = _control(feature.router)
     app.state.admin = admin_parts(load_settings(), pool, vault, engine, None)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
+    transport = httpx.ASGITransport(feature.InProcess(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
         answer = await client.post("/master-key/rotate", json={"new_key": base64.b64encode(B).decode()})
     assert lines(answer)[-1]["rotation"]
     assert file.read() == [B]
@@ -81,11 +85,9 @@ async def test_it_ends_with_the_one_that_asked(pool: Pool, vault: Vault, engine:
     await Users(pool, vault).invite("ann@example.com")
     vault.add(B)
     parts: AdminParts = admin_parts(load_settings(), pool, vault, engine, None)  # type: ignore[arg-type]
-    from shmastra_cloud.admin.master_key import Replacement
-
     async with pool.acquire() as other, other.transaction():
         await other.execute("select from users for update")
-        told = _lines(parts, Replacement())
+        told = _lines(parts, ME, Replacement())
         assert json.loads(await anext(told)) == {"done": 0, "total": 1}
         await told.aclose()
     async with asyncio.timeout(5):
@@ -93,4 +95,17 @@ async def test_it_ends_with_the_one_that_asked(pool: Pool, vault: Vault, engine:
             "select exists (select from pg_locks where locktype = 'advisory' and objid = $1)", rotation.LOCK
         ):
             await asyncio.sleep(0.01)
-    assert [line async for line in _lines(parts, Replacement())][-1].startswith(b'{"rotation"')
+    assert [line async for line in _lines(parts, ME, Replacement())][-1].startswith(b'{"rotation"')
+
+
+async def test_an_admin_elsewhere_is_sent_to_the_machine(pool: Pool, vault: Vault, engine: object) -> None:
+    app = _control(feature.router)
+    app.state.admin = admin_parts(load_settings(), pool, vault, engine, None)  # type: ignore[arg-type]
+
+    async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+        scope.setdefault("state", {})["actor"] = Actor.of_user(uuid.uuid4(), "ann@example.com", "10.0.0.9")
+        await app(scope, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(elsewhere), base_url="http://t") as client:
+        answer = await client.post("/master-key/rotate", json={})
+    assert (answer.status_code, answer.json()["code"]) == (403, "machine_only")

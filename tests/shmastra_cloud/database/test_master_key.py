@@ -43,8 +43,8 @@ async def test_what_is_refused_under_a_former_key_is_done_under_the_present_one(
     await pool.execute("insert into installation (master_key_fingerprint) values ($1)", B.fingerprint)
     vault = Vault(b"a" * 32, b"b" * 32)
 
-    async def write() -> str:
-        return await pool.execute(
+    async def write(inside: Pool) -> str:
+        return await inside.execute(
             "insert into users (email, virtual_key, virtual_key_hash) values ('a@x', $1, 'h')",
             vault.seal("k", "users.virtual_key"),
         )

@@ -35,3 +35,14 @@ async def test_coming_in_ends_the_browsers_old_session_and_notes_where_from(pool
     assert row["check_after"] > row["created_at"]
     assert len(row["agent"]) == 200
     assert row["address"] == "127.0.0.1"
+    assert await pool.fetchval("select count(*) from audit_log") == 0
+    await pool.execute("update users set role = 'admin'")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as browser:
+        await browser.post("/in")
+    written = await pool.fetchrow("select * from audit_log")
+    assert written is not None
+    assert (written["action"], written["actor"], written["origin"]) == (
+        "sign-in",
+        "ann@example.com",
+        "127.0.0.1",
+    )

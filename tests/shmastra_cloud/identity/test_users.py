@@ -1,7 +1,9 @@
+import asyncio
+
 import pytest
 
 from shmastra_cloud.database import Pool
-from shmastra_cloud.identity import UnknownUser, Users, key_hash
+from shmastra_cloud.identity import Sessions, UnknownUser, Users, key_hash
 from shmastra_cloud.secrets_at_rest import Vault
 
 
@@ -40,3 +42,23 @@ async def test_the_key_stands_nowhere_in_the_clear(pool: Pool, vault: Vault) -> 
 async def test_an_unknown_email_is_said_so(pool: Pool, vault: Vault) -> None:
     with pytest.raises(UnknownUser, match="nobody@example.com"):
         await Users(pool, vault).rotate_key("nobody@example.com")
+
+
+async def test_there_is_always_an_admin(pool: Pool, vault: Vault) -> None:
+    users = Users(pool, vault)
+    admins = [await users.invite(f"{name}@example.com", admin=True) for name in "abc"]
+    await users.set_disabled("c@example.com", disabled=True)
+    done = await asyncio.gather(
+        *(users.set_role(one, "member") for one in admins[:2]), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in done) == ["LastAdmin", "str"]
+    assert await users.set_role(admins[2], "member") == "admin"  # who is shut out is none that counts
+    assert await users.set_role(admins[2], "admin") == "member"
+
+
+async def test_signing_a_user_out_ends_his_sessions(pool: Pool, vault: Vault) -> None:
+    users, sessions = Users(pool, vault), Sessions(pool)
+    ann = await users.invite("ann@example.com")
+    for _ in range(2):
+        await sessions.start(ann)
+    assert (await users.sign_out(ann), await users.sign_out(ann)) == (2, 0)

@@ -15,6 +15,10 @@ NOT_SEALED = {
     "installation.retiring_key_fingerprint",
     "retired_master_keys.fingerprint",
     "schema_migrations.sha256",
+    "workos_used.name",
+    "workos_codes.attempt",
+    "workos_codes.email",
+    "workos_codes.address",
 }
 BYTES = """
   select c.table_name || '.' || c.column_name as name from information_schema.columns c
