@@ -129,7 +129,8 @@ async def test_each_leaves_its_line(admin: httpx.AsyncClient, pool: Pool, sandbo
         last = line["id"]
         assert (line["action"], line["outcome"]) == (action, outcome), path
         assert (line["actor_kind"], line["origin"]) == ("os", "command line")
-        wanted = "organization" if path in ("/models", "/master-key/rotate") else BOB if BOB in path or path == "/users" else ANN
+        for_all = path in ("/models", "/master-key/rotate")
+        wanted = "organization" if for_all else BOB if BOB in path or path == "/users" else ANN
         assert line["target"] == wanted
         if path.startswith("/sandboxes"):
             assert line["target_id"] == sandbox
