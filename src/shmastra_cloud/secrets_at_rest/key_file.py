@@ -83,8 +83,8 @@ class KeyFile:
         if key not in keys:
             self._replace([*keys, key], self.path.resolve())
 
-    def retire(self, fingerprint: bytes) -> Path:
-        """Move a key into a file of its own beside this one, and return that file's path.
+    def retire(self, fingerprint: bytes) -> Path | None:
+        """Move a key into a file of its own beside this one, and return that file's path, if there is one.
 
         Raises:
             MasterKeyError: the files cannot be written.
@@ -96,7 +96,7 @@ class KeyFile:
         if gone:
             self._replace(gone, place)
             self._replace([key for key in keys if key not in gone], real)
-        return place
+        return place if place.exists() else None
 
     def _replace(self, keys: Sequence[bytes], path: Path) -> None:
         try:

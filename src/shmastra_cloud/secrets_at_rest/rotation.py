@@ -63,6 +63,9 @@ async def rotate(
         MasterKeyError: the keys' file cannot be read or written.
     """
     stands = await schema(pool)
+    if vault.file is not None:
+        vault.file.read()  # one that cannot be read ends it here
+        vault.reload()
     async with pool.acquire() as session, _alone(session):
         await _check_columns(stands, session)
         present, retiring = await _state(session)

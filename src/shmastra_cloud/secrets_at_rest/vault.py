@@ -127,9 +127,9 @@ class Vault:
         Raises:
             MasterKeyError: the key has another size, or the file cannot be written.
         """
-        self._learn(key)
         if self.file is not None:
-            self.file.add(key)
+            self.file.add(key)  # first: a key that is only in memory must never seal
+        self._learn(key)
         return fingerprint_of(key)
 
     def retire(self, fingerprint: bytes) -> Path | None:

@@ -22,6 +22,7 @@ def test_a_key_is_added_and_moved_away_privately(file: KeyFile) -> None:
     file.add(B)
     assert file.read() == [A, B]
     moved = file.retire(Vault(A).fingerprint)
+    assert moved is not None
     assert moved.name == f"master.key.retired-{key_name(Vault(A).fingerprint)}"
     assert (KeyFile(moved).read(), file.read()) == ([A], [B])
     assert file.retire(Vault(A).fingerprint) == moved
@@ -37,6 +38,8 @@ def test_a_file_keeps_its_owner_and_a_link_stays_one(file: KeyFile, tmp_path: Pa
     assert link.is_symlink()
     assert (file.path.stat().st_uid, file.read()) == (4711, [A, B])
     moved = KeyFile(link).retire(Vault(A).fingerprint)
+    assert moved is not None
+    assert KeyFile(link).retire(b"unknown") is None
     assert (moved.stat().st_uid, moved.name[:10]) == (4711, "master.key")
 
 

@@ -16,6 +16,7 @@ from shmastra_cloud.secrets_at_rest import (
     SEALED,
     Holding,
     KeyFile,
+    MasterKeyError,
     RotationRefused,
     Vault,
     rotate,
@@ -248,6 +249,23 @@ async def test_a_writer_that_began_before_is_waited_for(secrets: Secrets) -> Non
     await secrets.pool.release(writer)
     assert (await task).secrets == 7
     assert await secrets.all_open(secrets.vault())
+
+
+async def test_a_key_that_could_not_be_written_never_seals(
+    secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault, before = secrets.vault(), secrets.file.read()
+    with monkeypatch.context() as patch:
+        patch.setattr(KeyFile, "_scratch", _full)
+        with pytest.raises(MasterKeyError, match="No space left"):
+            await rotate(secrets.pool, vault, quiet)
+    assert (secrets.file.read(), vault.fingerprints) == (before, Vault(*before).fingerprints)
+    await rotate(secrets.pool, vault, quiet)
+    assert await secrets.all_open(secrets.vault())
+
+
+def _full(*_args: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 async def test_only_one_at_once(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
