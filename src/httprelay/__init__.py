@@ -34,6 +34,7 @@ from httprelay.paths import safe_path
 from httprelay.pool import Pool, Target
 from httprelay.relay import Ended, Observer, Timeouts, relay
 from httprelay.server import BoundedHttpProtocol, Bounds
+from httprelay.sinks import Sink, sink_of
 
 __all__ = [
     "BoundedHttpProtocol",
@@ -45,6 +46,7 @@ __all__ = [
     "Observer",
     "Pool",
     "RelayError",
+    "Sink",
     "Stopping",
     "Target",
     "Timeouts",
@@ -55,5 +57,6 @@ __all__ = [
     "UpstreamTimeout",
     "relay",
     "safe_path",
+    "sink_of",
     "without_hops",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from shmastra_cloud.cli import audit, copying, doctor, inside, processes, users
+from shmastra_cloud.cli import audit, backups, copying, doctor, inside, processes, users
 from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, choose
 from shmastra_cloud.cli.sandboxes import sandbox
 from shmastra_cloud.cli.templates import template
@@ -17,7 +17,7 @@ app = Commands(
     context_settings=HELP,
     help="A team's own cloud of AI agents. `shmastra up` starts it; `shmastra doctor` says what it lacks.",
 )
-for part in (processes, doctor, users, audit):
+for part in (processes, doctor, users, audit, backups):
     part.add_to(app)
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(template, name="template")
@@ -44,6 +44,7 @@ def main() -> None:
 
 def expected() -> tuple[type[Exception], ...]:
     """Return what is told in one sentence; naming these loads more than a command that succeeds needs."""
+    from shmastra_cloud.backup import BackupError
     from shmastra_cloud.certificates import CertificateError
     from shmastra_cloud.cli.common import Failed
     from shmastra_cloud.database import TROUBLE, DatabaseError
@@ -55,6 +56,7 @@ def expected() -> tuple[type[Exception], ...]:
 
     return (
         Failed,
+        BackupError,
         CertificateError,
         BadConfiguration,
         DatabaseError,

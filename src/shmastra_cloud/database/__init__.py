@@ -15,8 +15,16 @@ from shmastra_cloud.database.errors import (
     MigrationFailed,
     UnsuitableDatabase,
 )
-from shmastra_cloud.database.master_key import check_master_key, under_present_key
-from shmastra_cloud.database.migrate import OLDEST, Schema, check_schema, migrate, pending, schema
+from shmastra_cloud.database.master_key import bind_master_key, check_master_key, under_present_key
+from shmastra_cloud.database.migrate import (
+    OLDEST,
+    Schema,
+    check_schema,
+    known_migrations,
+    migrate,
+    pending,
+    schema,
+)
 from shmastra_cloud.database.notifications import Notifications
 from shmastra_cloud.database.pool import Pool, Row, open_pool
 from shmastra_cloud.database.transaction import transaction
@@ -33,9 +41,11 @@ __all__ = [
     "Row",
     "Schema",
     "UnsuitableDatabase",
+    "bind_master_key",
     "check_master_key",
     "check_schema",
     "cleaned",
+    "known_migrations",
     "migrate",
     "open_pool",
     "pending",

@@ -45,6 +45,15 @@ async def check_master_key(pool: Pool, vault: Vault) -> None:
     vault.use(bytes(present))
 
 
+async def bind_master_key(connection: asyncpg.Connection[asyncpg.Record], vault: Vault) -> None:
+    """Bind the database to another master key; whoever calls this makes all secrets anew."""
+    await connection.execute(
+        "update installation set master_key_fingerprint = $1, retiring_key_fingerprint = null,"
+        " master_key_changed_at = now()",
+        vault.fingerprint,
+    )
+
+
 async def under_present_key(pool: Pool, vault: Vault, write: Callable[[Pool], Awaitable[T]]) -> T:
     """Return what ``write`` does, which seals something; done once more where the key was replaced meanwhile.
 

@@ -13,6 +13,8 @@ import asyncpg
 from shmastra_cloud.database.errors import MigrationFailed, UnsuitableDatabase
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from shmastra_cloud.database.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -62,8 +64,8 @@ class Schema:
         return None
 
 
-async def migrate(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
-    """Apply what is missing and return the names applied, in order.
+async def migrate(pool: Pool, folder: Path = MIGRATIONS, *, only: Collection[str] | None = None) -> list[str]:
+    """Apply what is missing (of those named in ``only``) and return the names applied, in order.
 
     Any number of processes may call this at once; the others wait and then find nothing to do.
 
@@ -82,7 +84,7 @@ async def migrate(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
             if refusal := stands.refusal():
                 raise UnsuitableDatabase(refusal)
             for file in files:
-                if file.name in stands.pending:
+                if file.name in stands.pending and (only is None or file.name in only):
                     await _apply(connection, file)
                     applied.append(file.name)
             await _remember(connection, files)
@@ -101,6 +103,11 @@ async def schema(pool: Pool, folder: Path = MIGRATIONS) -> Schema:
 async def pending(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
     """Return the names of the migrations that the database lacks, in order."""
     return (await schema(pool, folder)).pending
+
+
+def known_migrations(folder: Path = MIGRATIONS) -> list[str]:
+    """Return the names of all migrations of this program, in order."""
+    return [file.name for file in _read(folder)]
 
 
 async def check_schema(pool: Pool, folder: Path = MIGRATIONS) -> None:

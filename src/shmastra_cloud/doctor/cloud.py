@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
 from shmastra_cloud.doctor.database import check_database, check_stopped_database
+from shmastra_cloud.doctor.sign_in import sign_in
 from shmastra_cloud.gateway import BadConfiguration, providers_from_env, read_own_prices, tiers_from_env
 from shmastra_cloud.settings import LOOPBACK
 from shmastra_cloud.workspaces import Engine, EngineError
@@ -28,6 +29,7 @@ async def check_cloud(settings: Settings, pool: Pool, engine: Engine) -> list[Ch
         await sandboxes(settings, engine),
         providers(settings, os.environ),
         public_url(settings),
+        await sign_in(settings),
     ]
 
 
@@ -40,6 +42,7 @@ async def check_stopped(settings: Settings) -> list[Check]:
             await sandboxes(settings, engine) if settings.engine_key else _stopped_sandboxes(settings),
             providers(settings, os.environ),
             public_url(settings),
+            await sign_in(settings),
         ]
     finally:
         await engine.aclose()

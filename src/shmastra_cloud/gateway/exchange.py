@@ -14,6 +14,7 @@ from shmastra_cloud.gateway.answers import Redacted, WithoutUsage
 from shmastra_cloud.gateway.asked import NOTHING_SPECIAL
 from shmastra_cloud.gateway.billing import Seen, used
 from shmastra_cloud.gateway.credentials import headers_for_client
+from shmastra_cloud.gateway.edited import edited
 from shmastra_cloud.gateway.errors import CloudStopping, UpstreamLate, UpstreamUnusable
 from shmastra_cloud.gateway.estimates import UNSEEN_TOKENS_PER_SECOND, fields_of
 from shmastra_cloud.gateway.formats import error_event
@@ -127,21 +128,12 @@ class Exchange:
             message, code = "The cloud is being restarted. Ask again.", CloudStopping.code
         return error_event(self._provider.style, code, message, responses=self._route.responses)
 
-    def editing(self, send: Send) -> Send:
-        """Return a ``send`` that passes the answer on edited."""
-        running = self.running
-
-        async def edited(message: MutableMapping[str, Any]) -> None:
-            more = message.get("more_body", False)
-            if self._edit is not None and message["type"] == "http.response.body":
-                message["body"] = self._edit.feed(message.get("body", b""), last=not more)
-                if more and not message["body"]:
-                    return
-            await send(message)
-            if more and running is not None and not running.fits and not await running.extend():
-                await self._end(send)
-
-        return edited
+    def through(self, send: Send) -> Send:
+        """Return the ``send`` that the answer goes through: edited, held to its money, or as it is."""
+        running = self.running if self.running is not None and self.running.bounded else None
+        if self._edit is None and running is None:
+            return send
+        return edited(send, self._edit, running, self._end)
 
     async def _end(self, send: Send) -> None:
         """End an answer with an event as its provider sends them, or else by cutting the connection."""

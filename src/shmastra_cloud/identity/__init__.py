@@ -21,7 +21,7 @@ from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
 from shmastra_cloud.identity.links import LINK_LIFE, make_link, spend_link
 from shmastra_cloud.identity.membership import MEMBERSHIP
 from shmastra_cloud.identity.sessions import Device, Provided, Sessions, User, cookie_name
-from shmastra_cloud.identity.users import Users, owner_of_key
+from shmastra_cloud.identity.users import Users, owner_of_key, renew_keys
 from shmastra_cloud.identity.ways import Way
 
 __all__ = [
@@ -47,5 +47,6 @@ __all__ = [
     "make_link",
     "new_virtual_key",
     "owner_of_key",
+    "renew_keys",
     "spend_link",
 ]

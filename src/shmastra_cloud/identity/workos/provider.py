@@ -299,10 +299,10 @@ class Provider:
         status = str(getattr(membership.status, "value", membership.status))
         return membership.organization_id == self.organization and status == "active"
 
-    async def _ask(self, asked: Awaitable[T], seconds: float = ASK_SECONDS) -> T:
+    async def _ask(self, asked: Awaitable[T], seconds: float | None = None) -> T:
         """Wait for an answer; what is raised carries nothing of what WorkOS wrote but its code."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds or ASK_SECONDS):
                 return await asked
         except (WorkOSError, TimeoutError) as error:
             raise _translated(error) from None
