@@ -36,6 +36,7 @@ class Settings(OidcSettings):
     public_url_setting: str | None = Field(None, validation_alias="SHMASTRA_PUBLIC_URL")
     gateway_url_setting: str | None = Field(None, validation_alias="SHMASTRA_GATEWAY_URL")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    database_connections: int = Field(6, ge=2, le=100, validation_alias="SHMASTRA_DATABASE_CONNECTIONS")
     master_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_MASTER_KEY")
     master_key_file: Path | None = Field(None, validation_alias="SHMASTRA_MASTER_KEY_FILE")
     e2b_api_key: SecretStr | None = Field(None, validation_alias="E2B_API_KEY")
