@@ -7,7 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from shmastra_cloud.database import TROUBLE
+from shmastra_cloud.database import TROUBLE, under_present_key
 from shmastra_cloud.identity.sessions import TOUCH_SECONDS
 from shmastra_cloud.identity.workos.errors import Away, NotMember, WorkosError
 from shmastra_cloud.secrets_at_rest import MasterKeyError
@@ -88,23 +88,30 @@ class Checking:
     async def _renew(self, row: Row) -> frozenset[str]:
         """Have WorkOS renew a session, and keep what it gives: what it was asked with counts no more."""
         member = await self._provider.again(self._vault.open(bytes(row["provider_secret"]), PURPOSE_SECRET))
-        sealed = self._vault.seal(member.sealed, PURPOSE_SECRET)
-        await self._confirmed(row, member.session, sealed)
+        await under_present_key(
+            self._pool,
+            self._vault,
+            lambda pool: pool.execute(
+                "update sessions set provider_session = $2, provider_secret = $3 where token_hash = $1",
+                row["token_hash"],
+                member.session,
+                self._vault.seal(member.sealed, PURPOSE_SECRET),
+            ),
+        )
+        await self._confirmed(row)
         return member.roles
 
     async def _look(self, row: Row) -> frozenset[str]:
         """See whether a session that nobody uses still stands; renewed, it would never be inactive there."""
         roles = await self._provider.standing(row["workos_id"], row["provider_session"])
-        await self._confirmed(row, row["provider_session"], row["provider_secret"])
+        await self._confirmed(row)
         return roles
 
-    async def _confirmed(self, row: Row, session: str, sealed: bytes) -> None:
+    async def _confirmed(self, row: Row) -> None:
         await self._pool.execute(
-            "update sessions set provider_session = $2, provider_secret = $3, checked_at = now(),"
-            " check_after = now() + make_interval(secs => $4) where token_hash = $1",
+            "update sessions set checked_at = now(), check_after = now() + make_interval(secs => $2)"
+            " where token_hash = $1",
             row["token_hash"],
-            session,
-            sealed,
             CHECK_SECONDS * random.uniform(0.9, 1.1),  # noqa: S311
         )
 
