@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from tests.doubles.workos import ORGANIZATION
 from tests.shmastra_cloud.identity.workos.conftest import Cloud
@@ -137,3 +139,16 @@ async def test_each_session_is_checked_by_one_process(cloud: Cloud) -> None:
         assert await cloud.checking.check() == 0
         assert await cloud.who(browser) is not None
     assert {one["organization_id"] for one in cloud.double.sessions.values()} == {ORGANIZATION}
+
+
+async def test_racing_processes_share_the_sessions_out(cloud: Cloud) -> None:
+    """Renewed twice, a session would be refused the second time, and end."""
+    cloud.double.add_user("ann@example.com")
+    browsers = [cloud.browser() for _ in range(4)]
+    for browser in browsers:
+        await cloud.sign_in(browser, "ann@example.com")
+    await cloud.pool.execute(DUE)
+    assert sum(await asyncio.gather(*(cloud.checking.check() for _ in range(4)))) == len(browsers)
+    for browser in browsers:
+        assert await cloud.who(browser) is not None
+        await browser.aclose()
