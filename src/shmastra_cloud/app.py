@@ -29,6 +29,7 @@ from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
 from shmastra_cloud.identity import Sessions, Users, choose, key_hash
 from shmastra_cloud.identity.routes import router as identity_router
+from shmastra_cloud.mail import Post
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
@@ -85,7 +86,10 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
     ways = choose.ways(settings, pool, vault, users)
-    context = WebContext(settings, pool, sessions, ways)
+    post = None
+    if settings.smtp is not None and settings.sign_in == "local":
+        post = Post(pool, settings.smtp, settings.public_url)
+    context = WebContext(settings, pool, sessions, ways, post)
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
     manage = admin.ManageGate(commands, admin.Callers(context))
@@ -166,6 +170,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         background=[
             notifications.run(),
             activity.run(),
+            *([] if post is None else [post.run()]),
             *gateway.background,
             *(work for way in ways for work in way.background),
         ],

@@ -12,6 +12,7 @@ from shmastra_cloud.identity.sessions import Sessions, User, cookie_name
 if TYPE_CHECKING:
     from shmastra_cloud.database import Pool
     from shmastra_cloud.identity.ways import Way
+    from shmastra_cloud.mail import Post
     from shmastra_cloud.settings import Settings
 
 
@@ -23,6 +24,7 @@ class WebContext:
     pool: Pool
     sessions: Sessions
     ways: tuple[Way, ...] = ()
+    post: Post | None = None
 
 
 def context(request: Request) -> WebContext:

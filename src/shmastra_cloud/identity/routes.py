@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from shmastra_cloud.identity.entry import enter
@@ -15,6 +15,8 @@ from shmastra_cloud.pages import page
 from shmastra_cloud.web_context import WebContext, context, signed_in, token_of, visitor
 
 router = APIRouter()
+
+EMAIL_CHARACTERS = 320
 Here = Annotated[WebContext, Depends(context)]
 
 
@@ -23,13 +25,22 @@ async def landing(here: Here, user: Annotated[User | None, Depends(visitor)]) ->
     """Show the sign-in page, or go on to the workspace."""
     if user is not None:
         return RedirectResponse("/workspace", 302)
-    return page("sign_in.html", ways=here.ways)
+    return page("sign_in.html", ways=here.ways, mail=here.post is not None)
+
+
+@router.post("/login/mail")
+async def mail_link(here: Here, email: Annotated[str, Form(max_length=EMAIL_CHARACTERS)]) -> Response:
+    """Have a link mailed to whoever is a user; the answer is the same for everybody, and given at once."""
+    if here.post is None:
+        raise HTTPException(404, {"error": "This cloud sends no mail.", "code": "not_found"})
+    here.post.ask(email)
+    return page("mailed.html", status=202)
 
 
 @router.get("/login/link/{token}")
 async def show_link(token: str, here: Here) -> Response:
     """Show the button; a mail scanner that follows the link does not use it up."""
-    good = await link_is_good(here.pool, token)
+    good = await link_is_good(here.pool, token, only_admins=here.settings.sign_in != "local")
     return page("link.html", status=200 if good else 410, good=good)
 
 
@@ -37,7 +48,7 @@ async def show_link(token: str, here: Here) -> Response:
 async def use_link(request: Request, token: str, here: Here) -> Response:
     """Use the link up and start a session."""
     try:
-        user_id = await spend_link(here.pool, token)
+        user_id = await spend_link(here.pool, token, only_admins=here.settings.sign_in != "local")
     except LinkSpent:
         return page("link.html", status=410, good=False)
     return await enter(request, here, user_id, "/workspace")
