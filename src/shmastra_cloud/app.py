@@ -151,7 +151,8 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url), ready, gateway.metrics)
+    hooks = [path for way in ways for path in way.hooks]
+    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url, hooks), ready, gateway.metrics)
     public = Dispatch(
         {
             GATEWAY: gateway.served,

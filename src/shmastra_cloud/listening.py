@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,6 +50,31 @@ def _by_systemd(environ: Mapping[str, str]) -> dict[str, int]:
             "sandbox or admin, once."
         )
     return {name: FIRST_FD + at for at, name in enumerate(names)}
+
+
+@contextmanager
+def sockets_of(
+    settings: Settings, environ: Mapping[str, str], names: tuple[str, ...] = UNIX_SOCKETS
+) -> Iterator[dict[str, socket.socket]]:
+    """Give the sockets that were passed on, and those of the port and ``names`` that were not, bound here.
+
+    Raises:
+        SocketsTaken: another process of this machine holds the data folder's.
+        OSError: the port is taken, or the folder cannot be written.
+        ValueError: what was passed on cannot be understood.
+    """
+    found = inherited_sockets(environ)
+    missing = tuple(name for name in names if name not in found)
+    with held(settings) if missing else nullcontext():
+        if "tcp" not in found:
+            found |= own_sockets(settings, missing)
+        elif missing:
+            found |= {name: unix_socket(settings, name) for name in missing}
+        try:
+            yield found
+        finally:
+            for bound in found.values():
+                bound.close()
 
 
 def own_sockets(settings: Settings, names: tuple[str, ...] = UNIX_SOCKETS) -> dict[str, socket.socket]:

@@ -16,14 +16,7 @@ import uvicorn
 from httprelay.websocket_server import SocketHttpProtocol
 from shmastra_cloud.certificates import Certificate
 from shmastra_cloud.ending import End, drain
-from shmastra_cloud.listening import (
-    UNIX_SOCKETS,
-    held,
-    inherited_sockets,
-    own_sockets,
-    unix_socket,
-    without_delay,
-)
+from shmastra_cloud.listening import UNIX_SOCKETS, sockets_of, unix_socket, without_delay
 from shmastra_cloud.notifying import notify
 from shmastra_cloud.web_process import GATEWAY
 
@@ -82,12 +75,7 @@ async def _run(settings: Settings, build: Callable[[], Any], names: tuple[str, .
     certificate = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         certificate = Certificate(settings.tls_cert, settings.tls_key)
-    with contextlib.ExitStack() as holding:
-        sockets = inherited_sockets(os.environ)
-        if not sockets:
-            if names:
-                holding.enter_context(held(settings))
-            sockets = own_sockets(settings, names)
+    with sockets_of(settings, os.environ, names) as sockets:
         if settings.web_number is not None:  # where the others ask for its metrics
             sockets["own"] = unix_socket(settings, f"web-{settings.web_number}")
         await _serve(settings, await build(), sockets, certificate)

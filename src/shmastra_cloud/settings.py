@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", validation_alias="SHMASTRA_HOST")
     port: int = Field(3000, ge=1, le=65535, validation_alias="SHMASTRA_PORT")
     data: Path = Field(Path("data"), validation_alias="SHMASTRA_DATA")
+    studio_setting: Path | None = Field(None, validation_alias="SHMASTRA_STUDIO")
     public_url_setting: str | None = Field(None, validation_alias="SHMASTRA_PUBLIC_URL")
     gateway_url_setting: str | None = Field(None, validation_alias="SHMASTRA_GATEWAY_URL")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
@@ -213,7 +214,7 @@ class Settings(BaseSettings):
     @property
     def studio(self) -> Path:
         """The folder that holds Studio's static bundle."""
-        return self.data / "studio"
+        return self.studio_setting or self.data / "studio"
 
     def demo_wanted(self, environ: Mapping[str, str]) -> bool:
         """Whether the demo model should answer, given which provider keys ``environ`` holds.

@@ -19,7 +19,15 @@ from shmastra_cloud.identity import Users, make_link
 from shmastra_cloud.progress import Progress
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.supervisor import UpPlan, existing
-from shmastra_cloud.templates import BuildFailed, build, is_built, studio_bundle
+from shmastra_cloud.templates import (
+    SOURCE,
+    BuildFailed,
+    build,
+    install,
+    is_built,
+    is_installed,
+    studio_bundle,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +40,20 @@ BUILD_BYTES = 3 << 30
 COMPLAINT = "shmastra: "
 SIGN_IN_VARIABLES = ("WORKOS_", "OIDC_")
 ENGINE_VARIABLES = ("SHMASTRA_SANDBOX_",)
+
+
+def ensure_studio(data: Path, say: Callable[[str], None]) -> None:
+    """Fetch Studio's bundle, where it is missing or another; needs neither root nor the engine's tools.
+
+    Raises:
+        BuildFailed: a step failed.
+    """
+    if is_complete(data, engine=False):
+        return
+    with Progress(say) as progress:
+        progress("fetching Studio")
+        install(SOURCE, data / "cache" / "project")
+    studio_bundle(data / "cache", data / "studio")
 
 
 def ensure_template(data: Path, say: Callable[[str], None]) -> None:
@@ -54,11 +76,14 @@ def ensure_template(data: Path, say: Callable[[str], None]) -> None:
         studio_bundle(cache, data / "studio")
 
 
-def is_complete(data: Path) -> bool:
-    """Tell whether the template and Studio's bundle are there, of this source."""
+def is_complete(data: Path, *, engine: bool = True) -> bool:
+    """Tell whether Studio's bundle is there and, where sandboxes run here, the template of this source."""
     templates = data / "engine" / "templates"
     base = (templates / "base" / "template.json").exists()
-    return base and is_built(templates) and (data / "studio" / "index.html").exists()
+    studio = (data / "studio" / "index.html").exists()
+    if engine:
+        return studio and base and is_built(templates)
+    return studio and is_installed(SOURCE, data / "cache" / "project")
 
 
 async def _build_apart(data: Path, say: Callable[[str], None]) -> None:
@@ -127,7 +152,7 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         await _pause_sandboxes(settings, dsn, environ)
 
     async def build_template() -> None:
-        if not is_complete(data):
+        if not is_complete(data, engine=settings.local_engine):
             await _build_apart(data, say)
 
     return UpPlan(

@@ -52,7 +52,7 @@ def nginx(folder: Path, upstreams: list[str], port: int, files: tuple[Path, Path
 def caddy(folder: Path, upstreams: list[str], port: int, files: tuple[Path, Path]) -> list[str]:
     """Write the configuration and return the command."""
     site = f"https://localhost:{port} {{\n\tbind 127.0.0.1\n\ttls {files[0]} {files[1]}\n"
-    changes = {f"{NAME} {{\n": site, "127.0.0.1:3000": " ".join(upstreams)}
+    changes = {f"{{$SHMASTRA_SITE:{NAME}}} {{\n": site, "127.0.0.1:3000": " ".join(upstreams)}
     options = "{\n\tadmin off\n\tauto_https off\n}\n"
     (folder / "Caddyfile").write_text(options + put((DEPLOY / "Caddyfile").read_text(), changes))
     return ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]

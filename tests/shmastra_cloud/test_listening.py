@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from shmastra_cloud.listening import SocketsTaken, held, inherited_sockets, listen, own_sockets, without_delay
+from shmastra_cloud.listening import (
+    SocketsTaken,
+    held,
+    inherited_sockets,
+    listen,
+    own_sockets,
+    sockets_of,
+    without_delay,
+)
 from shmastra_cloud.settings import Settings, load_settings
 
 
@@ -79,3 +87,18 @@ def test_a_head_is_sent_without_waiting_for_its_body(settings: Settings) -> None
     assert sockets["tcp"].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     for bound in sockets.values():
         bound.close()
+
+
+def test_what_was_not_passed_on_is_bound_here(settings: Settings) -> None:
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        passed_on = {"SHMASTRA_LISTEN_FDS": f"tcp={os.dup(port.fileno())}"}
+        with sockets_of(settings, passed_on) as found:
+            assert set(found) == {"tcp", "sandbox", "admin"}
+            assert found["tcp"].getsockname() == port.getsockname()
+            with pytest.raises(SocketsTaken), sockets_of(settings, {}):
+                pass
+    with sockets_of(settings, {}) as found:
+        assert found["tcp"].getsockname()[1] == settings.port
+    with sockets_of(settings, {}, ()) as found:
+        assert set(found) == {"tcp"}

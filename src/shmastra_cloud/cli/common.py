@@ -32,6 +32,9 @@ Profile = Annotated[
     ),
 ]
 HELP = {"help_option_names": ["-h", "--help"]}
+VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{2,99}")
+CREDENTIAL = "shmastra_"
+SECRET_CHARACTERS = 64 * 1024
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 _chosen: dict[str, str] = {}
@@ -92,6 +95,9 @@ def settings() -> Settings:
     Raises:
         Failed: a variable has a value that cannot be used, or a profile has no file.
     """
+    for variable in ("SHMASTRA_SECRETS", "CREDENTIALS_DIRECTORY"):
+        if os.environ.get(variable):
+            read_secrets(Path(os.environ[variable]))
     read_files(Path.cwd(), _chosen.get("profile"))
     try:
         return load_settings()
@@ -99,6 +105,27 @@ def settings() -> Settings:
         first = error.errors()[0]
         where = "".join(f"{name}: " for name in first["loc"])
         raise Failed(f"{where}{first['msg'].removeprefix('Value error, ')}.") from error
+
+
+def read_secrets(folder: Path) -> None:
+    """Put into the environment what a folder of secrets says and it does not, a file for each variable.
+
+    The secrets of compose and Kubernetes are such folders, and systemd's credentials, which
+    ``LoadCredential=shmastra:FOLDER`` names ``shmastra_VARIABLE``. Files with other names are left alone.
+
+    Raises:
+        Failed: the folder, or a file in it, cannot be read.
+    """
+    try:
+        for path in folder.iterdir():
+            name = path.name.removeprefix(CREDENTIAL)
+            if VARIABLE_NAME.fullmatch(name) and path.is_file():
+                with path.open() as file:
+                    os.environ.setdefault(name, file.read(SECRET_CHARACTERS).rstrip("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failed(
+            f"The secrets in {folder} cannot be read ({error}); SHMASTRA_SECRETS names it."
+        ) from error
 
 
 def read_files(folder: Path, profile: str | None) -> None:

@@ -19,11 +19,17 @@ NONE_YET = "No template is built yet. `shmastra template build` builds it; `shma
 
 
 @template.command("build")
-def template_build() -> None:
+def template_build(
+    *, studio: Annotated[bool, typer.Option("--studio", help="Fetch Studio alone.")] = False
+) -> None:
     """Build the sandbox template and fetch Studio, where they are missing or older than this source."""
-    from shmastra_cloud.start_up import ensure_template
+    from shmastra_cloud.start_up import ensure_studio, ensure_template
 
-    ensure_template(settings().data.resolve(), typer.echo)
+    found = settings()
+    if studio or not found.local_engine:
+        ensure_studio(found.data.resolve(), typer.echo)
+    else:
+        ensure_template(found.data.resolve(), typer.echo)
 
 
 @template.command("list")

@@ -13,5 +13,9 @@ if TYPE_CHECKING:
 
 
 def ways(settings: Settings, pool: Pool, vault: Vault, users: Users) -> tuple[Way, ...]:  # noqa: ARG001
-    """Return what the sign-in page offers beside one-time links."""
+    """Return what the sign-in page offers beside one-time links; what is not chosen is not loaded."""
+    if settings.sign_in == "workos":
+        from shmastra_cloud.identity.workos import workos_ways
+
+        return workos_ways(settings, vault, users)
     return ()

@@ -10,8 +10,9 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from shmastra_cloud.identity.entry import enter
 from shmastra_cloud.identity.errors import LinkSpent
 from shmastra_cloud.identity.links import link_is_good, spend_link
-from shmastra_cloud.identity.sessions import User, cookie_name
+from shmastra_cloud.identity.sessions import Provided, User, cookie_name
 from shmastra_cloud.pages import page
+from shmastra_cloud.returns import safe_return
 from shmastra_cloud.web_context import WebContext, context, signed_in, token_of, visitor
 
 router = APIRouter()
@@ -21,11 +22,15 @@ Here = Annotated[WebContext, Depends(context)]
 
 
 @router.get("/")
-async def landing(here: Here, user: Annotated[User | None, Depends(visitor)]) -> Response:
+async def landing(
+    here: Here,
+    user: Annotated[User | None, Depends(visitor)],
+    returnTo: str | None = None,  # noqa: N803 -- as in our addresses
+) -> Response:
     """Show the sign-in page, or go on to the workspace."""
     if user is not None:
         return RedirectResponse("/workspace", 302)
-    return page("sign_in.html", ways=here.ways, mail=here.post is not None)
+    return page("sign_in.html", ways=here.ways, mail=here.post is not None, place=safe_return(returnTo, ""))
 
 
 @router.post("/login/mail")
@@ -56,12 +61,20 @@ async def use_link(request: Request, token: str, here: Here) -> Response:
 
 @router.post("/logout")
 async def logout(request: Request, here: Here, _user: Annotated[User, Depends(signed_in)]) -> Response:
-    """End the session."""
+    """End the session; where an identity provider is behind it, go on to end that one, too."""
     name = cookie_name(https=here.settings.https)
-    await here.sessions.end(token_of(request) or "")
-    response = RedirectResponse("/", 303)
+    ended = await here.sessions.end(token_of(request) or "")
+    response = RedirectResponse(_goodbye(here, ended) or "/", 303)
     response.delete_cookie(name, path="/", secure=here.settings.https, httponly=True, samesite="lax")
     return response
+
+
+def _goodbye(here: WebContext, ended: Provided | None) -> str | None:
+    if ended is None or ended.session is None:
+        return None
+    return next(
+        (way.goodbye(ended.session) for way in here.ways if way.goodbye and way.source == ended.source), None
+    )
 
 
 @router.get("/api/me")

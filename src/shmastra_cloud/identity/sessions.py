@@ -121,10 +121,15 @@ class Sessions:
             self._cache.popitem(last=False)
         return user
 
-    async def end(self, token: str) -> None:
-        """End the session with that token."""
-        await self._pool.execute("delete from sessions where token_hash = $1", hash_token(token))
+    async def end(self, token: str) -> Provided | None:
+        """End the session with that token, and return the identity provider's own session behind it."""
+        row = await self._pool.fetchrow(
+            "delete from sessions where token_hash = $1 returning source, provider_session", hash_token(token)
+        )
         self._cache.pop(hash_token(token), None)
+        if row is None or row["source"] == "local":
+            return None
+        return Provided(row["source"], row["provider_session"])
 
     def ended(self, payload: str) -> None:
         """Take a notification that a session has ended, wherever; the payload is its token's hash in hex."""

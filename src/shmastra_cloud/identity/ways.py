@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 class Way:
     """One way to sign in beside one-time links: what its button says and where it leads, and what serves it.
 
-    ``background`` runs as long as the process, ``closing`` is called when that ends.
+    ``background`` runs as long as the process, ``closing`` is called when that ends. A session that came by
+    ``source`` goes on, when it is signed out, to the path of ours that ``goodbye`` makes of the provider's
+    session. ``hooks`` are paths that the provider itself posts to, and proves in another way than by a
+    page's origin.
     """
 
     label: str
@@ -23,3 +26,6 @@ class Way:
     router: APIRouter
     background: list[Coroutine[Any, Any, None]] = field(default_factory=list)
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    source: str | None = None
+    goodbye: Callable[[str], str] | None = None
+    hooks: frozenset[str] = frozenset()

@@ -17,12 +17,13 @@ import asyncpg
 import httpx
 
 from shmastra_cloud.listening import UNIX_SOCKETS
+from shmastra_cloud.notifying import notify
 from shmastra_cloud.supervisor.children import Child
 from shmastra_cloud.supervisor.errors import PortTaken
 from shmastra_cloud.supervisor.lock import held
 from shmastra_cloud.supervisor.postgres import Postgres, binaries
 from shmastra_cloud.supervisor.privileges import DEMO, SERVICE, Account, account, check_readable, own
-from shmastra_cloud.supervisor.webs import WebPlan, web_children
+from shmastra_cloud.supervisor.webs import NOT_PASSED_ON, WebPlan, web_children
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -88,11 +89,13 @@ async def run_up(plan: UpPlan, say: Callable[[str], None]) -> None:
             await asyncio.wait([coming_up, stopping], return_when=asyncio.FIRST_COMPLETED)
             if coming_up.done():
                 coming_up.result()
+                notify("READY=1")
                 await stopping
         finally:
             for task in (coming_up, stopping):
                 task.cancel()
             await asyncio.gather(coming_up, stopping, return_exceptions=True)
+            notify("STOPPING=1")
             say("stopping")
             environ = None if coming_up.cancelled() or coming_up.exception() else coming_up.result()
             await _take_down(plan, say, started, environ)
@@ -126,7 +129,8 @@ async def _bring_up(
     dsn = plan.database_url or await _postgres(plan, service, say, started)
     await plan.prepare(dsn)
     _own_key(plan, service)
-    environ = {**plan.environ, "DATABASE_URL": dsn}
+    environ = {name: value for name, value in plan.environ.items() if name not in NOT_PASSED_ON}
+    environ["DATABASE_URL"] = dsn
     if plan.engine:
         environ |= await _engine(plan, say, started)
     if plan.demo_model:

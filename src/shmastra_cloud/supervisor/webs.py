@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from shmastra_cloud.certificates import context_of
-from shmastra_cloud.listening import held, inherited_sockets, listen, own_sockets
+from shmastra_cloud.listening import listen, sockets_of
 from shmastra_cloud.notifying import notify
 from shmastra_cloud.supervisor.children import Child
 
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 LAST_SECONDS = 5
+NOT_PASSED_ON = frozenset(
+    ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+)  # systemd's word to us
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,8 @@ async def run_webs(settings: Settings, words: tuple[str, ...], names: tuple[str,
     stop = asyncio.Event()
     if settings.tls_cert is not None and settings.tls_key is not None:
         context_of(settings.tls_cert, settings.tls_key)  # refused here, once
-    with contextlib.ExitStack() as holding:
-        holding.enter_context(held(settings))
-        sockets = inherited_sockets(os.environ) or own_sockets(settings, names)
-        for bound in sockets.values():
-            holding.callback(bound.close)
+    with sockets_of(settings, os.environ, names) as sockets:
+        settings.run.mkdir(parents=True, exist_ok=True)
         listen(sockets.values())
         kept = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
         plan = WebPlan(settings.run, settings.web_workers, sockets, kept, words)
@@ -108,9 +107,6 @@ async def run_webs(settings: Settings, words: tuple[str, ...], names: tuple[str,
             notify("STOPPING=1")
             seconds = settings.drain_notice_seconds + settings.drain_seconds + LAST_SECONDS
             await asyncio.gather(*(child.stop(seconds) for child in children))
-
-
-NOT_PASSED_ON = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 def _take_signals(stop: asyncio.Event, children: list[Child]) -> None:

@@ -4,7 +4,25 @@ TemplateError
 └── BuildFailed    a step of the recipe failed; nothing half-built is left under the template's name
 """
 
-from shmastra_cloud.templates.build import build, is_built, source_version, studio_bundle
+from shmastra_cloud.templates.build import (
+    SOURCE,
+    build,
+    install,
+    is_built,
+    is_installed,
+    source_version,
+    studio_bundle,
+)
 from shmastra_cloud.templates.errors import BuildFailed, TemplateError
 
-__all__ = ["BuildFailed", "TemplateError", "build", "is_built", "source_version", "studio_bundle"]
+__all__ = [
+    "SOURCE",
+    "BuildFailed",
+    "TemplateError",
+    "build",
+    "install",
+    "is_built",
+    "is_installed",
+    "source_version",
+    "studio_bundle",
+]

@@ -118,10 +118,7 @@ def install(source: Path, target: Path) -> Path:
     Raises:
         BuildFailed: npm failed; its last words are in the message.
     """
-    lock = (source / "package-lock.json").read_bytes()
-    stamp = target / "installed"
-    wanted = hashlib.sha256(lock).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
+    if is_installed(source, target):
         return target
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -137,8 +134,18 @@ def install(source: Path, target: Path) -> Path:
             f"The packages of {source.name} could not be installed. Is the npm registry, or the mirror that "
             f"npm is configured with, reachable? {error}"
         ) from error
-    stamp.write_text(wanted)
+    (target / "installed").write_text(_wanted(source))
     return target
+
+
+def is_installed(source: Path, target: Path) -> bool:
+    """Tell whether exactly the packages of a lock file are installed under ``target``."""
+    stamp = target / "installed"
+    return stamp.exists() and stamp.read_text() == _wanted(source)
+
+
+def _wanted(source: Path) -> str:
+    return hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()
 
 
 def _add_tools(rootfs: Path, tools: Path, source: Path) -> None:

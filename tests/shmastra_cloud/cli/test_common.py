@@ -5,7 +5,7 @@ import pytest
 import typer
 from tests.shmastra_cloud.webs import shmastra
 
-from shmastra_cloud.cli.common import Failed, choose, confirm, read_files
+from shmastra_cloud.cli.common import Failed, choose, confirm, read_files, read_secrets
 
 
 @pytest.fixture
@@ -63,3 +63,20 @@ def test_nothing_is_destroyed_where_nobody_can_be_asked(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "isatty", lambda _: False)
     with pytest.raises(Failed, match="--yes"):
         confirm("Really?", yes=False)
+
+
+def test_a_file_of_secrets_is_a_variable_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AAA_KEY", "BBB_KEY", "CCC_KEY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("BBB_KEY", "process")
+    for name in ("AAA_KEY", "BBB_KEY", "lower", "..data"):
+        (tmp_path / name).write_text(f"of {name}\n")
+    (tmp_path / "A_FOLDER").mkdir()
+    (tmp_path / "shmastra_CCC_KEY").write_text("a credential of systemd's")
+    read_secrets(tmp_path)
+    assert (os.environ["AAA_KEY"], os.environ["BBB_KEY"]) == ("of AAA_KEY", "process")
+    assert os.environ["CCC_KEY"] == "a credential of systemd's"
+    assert not {"lower", "..data", "A_FOLDER"} & set(os.environ)
+    with pytest.raises(Failed, match="SHMASTRA_SECRETS"):
+        read_secrets(tmp_path / "missing")

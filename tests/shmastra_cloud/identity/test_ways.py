@@ -15,5 +15,5 @@ async def test_the_sign_in_page_offers_each_way(pool: Pool) -> None:
     app.state.context = WebContext(load_settings(), pool, Sessions(pool), (way,))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as browser:
         text = (await browser.get("/")).text
-    assert 'action="/login/example"' in text
+    assert 'href="/login/example"' in text
     assert "Continue with Example &lt;Inc&gt;" in text
