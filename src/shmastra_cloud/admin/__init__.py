@@ -6,7 +6,7 @@ database can be reached, and to admins elsewhere under ``/api/manage``; `doors.p
 
 from fastapi import APIRouter
 
-from shmastra_cloud.admin import audit, budgets, inside, models, sandboxes, state, users
+from shmastra_cloud.admin import audit, budgets, inside, models, sandboxes, state, tokens, users
 from shmastra_cloud.admin.callers import Callers
 from shmastra_cloud.admin.doors import AtSocket, InProcess
 from shmastra_cloud.admin.gate import ManageGate
@@ -14,7 +14,7 @@ from shmastra_cloud.admin.parts import AdminParts
 from shmastra_cloud.admin.peers import PeerProtocol
 
 router = APIRouter()
-for part in (users, budgets, sandboxes, inside, state, models, audit):
+for part in (users, budgets, sandboxes, inside, state, models, audit, tokens):
     router.include_router(part.router)
 
 __all__ = ["AdminParts", "AtSocket", "Callers", "InProcess", "ManageGate", "PeerProtocol", "router"]

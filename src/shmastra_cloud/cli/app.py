@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 
-from shmastra_cloud.cli import audit, copying, doctor, inside, processes, users
-from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, choose
+from shmastra_cloud.cli import audit, copying, doctor, inside, login, processes, users
+from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, Url, choose
 from shmastra_cloud.cli.sandboxes import sandbox
 from shmastra_cloud.cli.templates import template
 
 app = Commands(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings=HELP,
     help="A team's own cloud of AI agents. `shmastra up` starts it; `shmastra doctor` says what it lacks.",
 )
-for part in (processes, doctor, users, audit):
+for part in (processes, doctor, users, audit, login):
     part.add_to(app)
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(template, name="template")
@@ -25,9 +24,9 @@ COMMANDS = (inside, copying)  # their commands belong to the group of sandboxes
 
 
 @app.callback()
-def choose_installation(data: Data = None, profile: Profile = None) -> None:
+def choose_installation(data: Data = None, profile: Profile = None, url: Url = None) -> None:
     """Set which installation the commands speak to."""
-    choose(data, profile)
+    choose(data, profile, url)
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from shmastra_cloud.cli.ask import ORIGIN, client, socket
-from shmastra_cloud.cli.common import Commands, Json, settings
+from shmastra_cloud.cli.ask import ORIGIN, ask, client, socket
+from shmastra_cloud.cli.common import Commands, Json, elsewhere, settings
 from shmastra_cloud.cli.printing import plain, print_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def doctor_command(*, as_json: Json = False) -> None:
 
 
 def diagnose(found: Settings) -> list[dict[str, str]]:
-    """Return every check, each as ``{"name", "status", "detail", "fix"}``."""
+    """Return every check, each as ``{"name", "status", "detail", "fix"}``; of a cloud elsewhere, its own."""
+    if elsewhere() is not None:
+        return list(ask("GET", "/doctor"))
     from shmastra_cloud.doctor import Check, check_files, check_machine, check_stopped
 
     local = [*check_machine(found), *check_files(found)]
