@@ -16,7 +16,7 @@ from shmastra_cloud.audit import Actor, AuditLog
 from shmastra_cloud.identity import User
 from shmastra_cloud.pages import page
 from shmastra_cloud.peers import client_address
-from shmastra_cloud.web_context import WebContext, administrator, context, visitor
+from shmastra_cloud.web_context import WebContext, administrator, context, to_sign_in, visitor
 
 if TYPE_CHECKING:
     from shmastra_cloud.api_tokens.logins import Logins
@@ -94,10 +94,12 @@ async def poll(request: Request, parts: Parts, here: Here, asked: Poll) -> dict[
 
 
 @router.get("/manage/login")
-async def show(parts: Parts, here: Here, user: Annotated[User | None, Depends(visitor)]) -> Response:
+async def show(
+    request: Request, parts: Parts, here: Here, user: Annotated[User | None, Depends(visitor)]
+) -> Response:
     """Ask an admin for a code, and show him his tokens."""
     if user is None:
-        return RedirectResponse(f"/?returnTo={PAGE}", 302)
+        return to_sign_in(request)
     if user.role != "admin":
         raise HTTPException(404, {"error": "There is nothing here.", "code": "not_found"})
     return await _page(parts, here, user)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from shmastra_cloud.cli import audit, copying, doctor, inside, login, processes, users
+from httprelay.plain_logs import configure
+from shmastra_cloud.cli import audit, backups, copying, doctor, inside, login, processes, users
 from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, Url, choose
 from shmastra_cloud.cli.sandboxes import sandbox
 from shmastra_cloud.cli.templates import template
@@ -16,7 +17,7 @@ app = Commands(
     context_settings=HELP,
     help="A team's own cloud of AI agents. `shmastra up` starts it; `shmastra doctor` says what it lacks.",
 )
-for part in (processes, doctor, users, audit, login):
+for part in (processes, doctor, users, audit, login, backups):
     part.add_to(app)
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(template, name="template")
@@ -31,7 +32,7 @@ def choose_installation(data: Data = None, profile: Profile = None, url: Url = N
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         app()
@@ -42,6 +43,7 @@ def main() -> None:
 
 def expected() -> tuple[type[Exception], ...]:
     """Return what is told in one sentence; naming these loads more than a command that succeeds needs."""
+    from shmastra_cloud.backup import BackupError
     from shmastra_cloud.certificates import CertificateError
     from shmastra_cloud.cli.common import Failed
     from shmastra_cloud.database import DatabaseError
@@ -53,6 +55,7 @@ def expected() -> tuple[type[Exception], ...]:
 
     return (
         Failed,
+        BackupError,
         CertificateError,
         BadConfiguration,
         DatabaseError,

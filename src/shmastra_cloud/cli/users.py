@@ -69,7 +69,7 @@ def user_link(email: Email, *, no_mail: NoMail = False, as_json: Json = False) -
 @user.command("list")
 def user_list(*, as_json: Json = False) -> None:
     """List users."""
-    columns = ["email", "role", "disabled_at", "created_at"]
+    columns = ["email", "role", "disabled_at", "disabled_because", "created_at"]
     print_rows(ask("GET", "/users", direct=True), columns, as_json=as_json, empty=NOBODY)
 
 

@@ -91,7 +91,7 @@ def test_users_are_served_from_the_database_where_no_cloud_runs(dsn: str, tmp_pa
     assert b"user invite EMAIL" in shmastra("user", "list", **environ).stdout
     assert b"/login/link/" in shmastra("user", "invite", EMAIL, "--admin", **environ).stdout
     [row] = json.loads(shmastra("user", "list", "--json", **environ).stdout)
-    assert set(row) == {"id", "email", "role", "disabled_at", "created_at"}
+    assert set(row) == {"id", "email", "role", "disabled_at", "disabled_because", "created_at"}
     assert row["role"] == "admin"
     for word in ("disable", "enable"):
         assert EMAIL.encode() in shmastra("user", word, EMAIL, **environ).stdout

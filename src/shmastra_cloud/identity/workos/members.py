@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from shmastra_cloud.identity.membership import MEMBERSHIP
+from shmastra_cloud.database import transaction
+from shmastra_cloud.identity.membership import MEMBERSHIP, write_arrival
 from shmastra_cloud.identity.workos.errors import Away
 
 if TYPE_CHECKING:
@@ -66,15 +67,19 @@ class Members:
                 log.info("user %s is no member at WorkOS any more, and is shut out", user_id)
                 await self._users.shut_out(user_id, because=MEMBERSHIP)
             return
-        await self._pool.execute(
-            "update users set role = $2,"
-            " disabled_at = case when disabled_because = $3 then null else disabled_at end,"
-            " disabled_because = nullif(disabled_because, $3)"
-            " where id = $1 and (role <> $2 or disabled_because = $3)",
-            user_id,
-            "admin" if self.is_admin(roles) else "member",
-            MEMBERSHIP,
-        )
+        role = "admin" if self.is_admin(roles) else "member"
+        async with transaction(self._pool) as connection:
+            row = await connection.fetchrow("select * from users where id = $1 for no key update", user_id)
+            if row is None or (row["role"] == role and row["disabled_at"] is None):
+                return
+            if row["disabled_at"] is not None and row["disabled_because"] != MEMBERSHIP:
+                return
+            await connection.execute(
+                "update users set role = $2, disabled_at = null, disabled_because = null where id = $1",
+                user_id,
+                role,
+            )
+            await write_arrival(connection, row, "workos", role, new=False)
 
     async def compare(self) -> None:
         """Compare all users whom WorkOS knows with all members there, whatever events may have been missed.

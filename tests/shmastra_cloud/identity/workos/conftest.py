@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
 from tests.doubles.workos import ENVIRONMENT, WorkOS, workos
 
-from shmastra_cloud.database import Pool
+from shmastra_cloud.database import Pool, migrate, open_pool
 from shmastra_cloud.identity import Sessions, User, Users, Way
 from shmastra_cloud.identity.routes import router
 from shmastra_cloud.identity.workos import Provider, workos_ways
@@ -24,6 +27,40 @@ from shmastra_cloud.settings import Settings, load_settings
 from shmastra_cloud.web_context import WebContext
 
 URL = "http://127.0.0.1:3000"
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres: str) -> Iterator[str]:
+    """Give one database to all tests of a module."""
+    name = f"t{secrets.token_hex(6)}"
+    dsn = postgres.replace("/postgres?", f"/{name}?")
+    asyncio.run(_made(postgres, name, dsn))
+    yield dsn
+    asyncio.run(_dropped(postgres, name))
+
+
+async def _made(postgres: str, name: str, dsn: str) -> None:
+    control = await asyncpg.connect(postgres)
+    await control.execute(f"create database {name}")
+    await control.close()
+    pool = await open_pool(dsn)
+    await migrate(pool)
+    await pool.close()
+
+
+async def _dropped(postgres: str, name: str) -> None:
+    control = await asyncpg.connect(postgres)
+    await control.execute(f"drop database {name} with (force)")
+    await control.close()
+
+
+@pytest.fixture
+async def pool(migrated: str) -> AsyncIterator[Pool]:
+    """Give a pool on the module's database, without what the test before left."""
+    opened = await open_pool(migrated)
+    await opened.execute("truncate users, workos_events, workos_used, workos_codes cascade")
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +131,12 @@ class Cloud:
         return dict(found)
 
 
-def at_workos(location: str, email: str) -> str:
+def at_workos(location: str, email: str, cloud: str = URL) -> str:
     """Sign in on WorkOS's own page, as a person would, and return the callback it leads back to."""
     query = {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
     base = "{0.scheme}://{0.netloc}".format(urlsplit(location))
     back = httpx.post(f"{base}/authkit/sign-in", data={**query, "email": email}).headers["location"]
-    assert back.startswith(f"{URL}/login/workos/callback?")
+    assert back.startswith(f"{cloud}/login/workos/callback?")
     return str(back)
 
 
