@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 STOP_SECONDS = 3.5
-DRAIN_SECONDS = 1.5  # of these, for what is under way; what ends when is the supervisor's to say here
+DRAIN_SECONDS = 1.0  # of these, for what is under way; what ends when is the supervisor's to say here
 PAUSE_SECONDS = 4.0
 # who asks ends before who answers; sandboxes are paused after the first of these
 STOP_ORDER = (("web", "worker"), ("demo", "sandboxd"), ("postgres",))
