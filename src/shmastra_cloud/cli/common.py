@@ -37,7 +37,7 @@ Url = Annotated[
 ]
 HELP = {"help_option_names": ["-h", "--help"]}
 VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{2,99}")
-CREDENTIAL = "shmastra_"
+CREDENTIAL = re.compile(r"^shmastra(-web)?_")
 SECRET_CHARACTERS = 64 * 1024
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -141,15 +141,16 @@ def settings() -> Settings:
 def read_secrets(folder: Path) -> None:
     """Put into the environment what a folder of secrets says and it does not, a file for each variable.
 
-    The secrets of compose and Kubernetes are such folders, and systemd's credentials, which
-    ``LoadCredential=shmastra:FOLDER`` names ``shmastra_VARIABLE``. Files with other names are left alone.
+    The secrets of compose and Kubernetes are such folders, and systemd's credentials: by
+    ``LoadCredential=shmastra:FOLDER`` or ``shmastra-web:FOLDER`` each has the name before its own. Files with
+    other names are left alone.
 
     Raises:
         Failed: the folder, or a file in it, cannot be read.
     """
     try:
         for path in folder.iterdir():
-            name = path.name.removeprefix(CREDENTIAL)
+            name = CREDENTIAL.sub("", path.name, count=1)
             if VARIABLE_NAME.fullmatch(name) and path.is_file():
                 with path.open() as file:
                     os.environ.setdefault(name, file.read(SECRET_CHARACTERS).rstrip("\n"))
