@@ -11,8 +11,10 @@ from urllib.parse import quote
 from httprelay import (
     ClientGone,
     ConnectFailed,
+    OpenStreams,
     Pool,
     RelayError,
+    Revoked,
     Stopping,
     Timeouts,
     UnsafeRequest,
@@ -40,7 +42,7 @@ from shmastra_cloud.gateway.errors import (
     UpstreamLate,
     UpstreamUnusable,
 )
-from shmastra_cloud.gateway.exchange import BudgetSpent, Exchange
+from shmastra_cloud.gateway.exchange import KEY_ENDED, BudgetSpent, Exchange
 from shmastra_cloud.gateway.limit_gate import LimitGate
 from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.prices import Prices
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
     from uuid import UUID
 
+    from httprelay import OpenStream
     from shmastra_cloud.gateway.attempts import OnResponse
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PREFIX = b"/api/gateway/"
+_MAY_COST = (UpstreamTimeout, Stopping, Revoked)  # the provider may charge, though no answer has begun
 
 
 class _Asked(NamedTuple):
@@ -79,6 +83,7 @@ class _Asked(NamedTuple):
     matched: Matched
     key: Presented
     owner: KeyOwner
+    since: int
 
 
 class Gateway:
@@ -108,6 +113,7 @@ class Gateway:
         origins: Collection[str] = (),
         refused: Callable[[str | None, GatewayError], None] | None = None,
     ) -> None:
+        self.streams = OpenStreams(self._still_good)
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._models = models or {}
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
@@ -180,7 +186,7 @@ class Gateway:
                 raise UnknownProvider("There is no such provider here.")
             self._sockets.check_origin(scope["headers"])
             asked = await self._let_in({**scope, "method": SOCKET}, provider, rest)
-            await self._sockets.relay(scope, receive, send, Wanted(*asked))
+            await self._sockets.relay(scope, receive, send, Wanted(*asked[:4]))
         except ClientGone:
             return
         except (RelayError, GatewayError) as error:
@@ -203,8 +209,18 @@ class Gateway:
             raise InvalidKey("The virtual key is unknown; it may have been rotated.")
         return owner
 
+    async def _still_good(self, keys: Collection[Presented]) -> list[Presented]:
+        """Return which keys are still somebody's.
+
+        Raises:
+            KeysUnavailable: that cannot be told now.
+        """
+        async with asyncio.TaskGroup() as group:
+            asking = {key: group.create_task(self._keys.owner(key.hash)) for key in keys}
+        return [key for key, task in asking.items() if task.result() is not None]
+
     async def _let_in(self, scope: Scope, provider: Provider, path: bytes) -> _Asked:
-        key = presented(scope["headers"], scope["query_string"])
+        key, since = presented(scope["headers"], scope["query_string"]), self.streams.news
         owner = await self._owner(key)
         self._activity(owner.user_id)
         if not provider.configured:
@@ -217,7 +233,7 @@ class Gateway:
             await hold_path(self._ownership, provider, matched, owner)
         if provider.style == "composio":
             await self._accounts.hold_path(provider, scope["method"], matched.plain, str(owner.user_id))
-        return _Asked(provider, matched, key, owner)
+        return _Asked(provider, matched, key, owner, since)
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
         """Relay a request that was let in, and record what it used however it ends."""
@@ -227,6 +243,7 @@ class Gateway:
         status: int | None = None
         whole: bytes | None = None
         claim: Claim | None = None
+        stream = self.streams.open(asked.owner.user_id, asked.key, asked.since)
         try:
             if route.method in {"POST", "PATCH"}:
                 body = await self._body(scope, receive, asked)
@@ -242,7 +259,7 @@ class Gateway:
                 whole = body.data if body.whole else None
                 receive = receive if body.whole else replay(body, receive)
                 del body  # what was read out of it is several times as large, and an answer may take minutes
-            await self._send_on(scope, receive, send, asked, exchange, whole)
+            await self._send_on(scope, receive, send, asked, exchange, whole, stream)
             if claim is not None:
                 await claim.let_go()
         except (ClientGone, asyncio.CancelledError) as error:
@@ -255,9 +272,10 @@ class Gateway:
         except (RelayError, UpstreamUnusable) as error:
             failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
             status = failure.status
-            exchange.ended, exchange.late = "upstream_error", isinstance(error, UpstreamTimeout | Stopping)
+            exchange.ended, exchange.late = "upstream_error", isinstance(error, _MAY_COST)
             await refuse(send, failure, asked.provider.style)
         finally:
+            self.streams.close(stream)
             self._settle(exchange, status)
 
     async def _reserve(
@@ -316,6 +334,7 @@ class Gateway:
         asked: _Asked,
         exchange: Exchange,
         body: bytes | None,
+        stream: OpenStream,
     ) -> Awaitable[None]:
         """Return what sends a request on, to be awaited."""
         query = query_for_provider(scope["query_string"], asked.key.key)
@@ -342,6 +361,7 @@ class Gateway:
                 observer=exchange,
                 body=body,
                 timeouts=asked.provider.timeouts or self._timeouts,
+                stream=stream,
             )
 
         exchange.sent = True
@@ -352,8 +372,9 @@ class Gateway:
 def _failure(name: str, error: RelayError) -> GatewayError:
     if isinstance(error, UnsafeRequest):
         return RefusedRequest(f"The request cannot be sent on: {error}.")
-    if isinstance(error, Stopping):
-        return CloudStopping("The cloud is being restarted. Ask again.")
+    if isinstance(error, Stopping | Revoked):
+        revoked = isinstance(error, Revoked)
+        return InvalidKey(KEY_ENDED) if revoked else CloudStopping("The cloud is being restarted. Ask again.")
     if isinstance(error, UpstreamTimeout):
         return UpstreamLate(f"{name} did not answer in time.")
     if isinstance(error, UpstreamProtocolError):
