@@ -40,13 +40,14 @@ _ANSWER_DROPPED = frozenset(
     b"set-cookie set-cookie2 location refresh alt-svc strict-transport-security clear-site-data nel "
     b"report-to reporting-endpoints openai-organization openai-project anthropic-organization-id server via "
     b"service-worker-allowed content-security-policy x-content-type-options www-authenticate link date "
-    b"cache-control expires x-sendfile".split()
+    b"cache-control expires x-sendfile cross-origin-resource-policy".split()
 )
 _ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-", b"x-shmastra-")
-_SANDBOXED = [
+SANDBOXED = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; sandbox"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
 
@@ -128,7 +129,7 @@ def headers_for_client(headers: Headers, real_keys: tuple[bytes, ...]) -> Header
     for real in real_keys:
         if real in whole:
             kept = [(name, value) for name, value in kept if real not in value]
-    return kept + _SANDBOXED
+    return kept + SANDBOXED
 
 
 def pairs(query: bytes) -> list[tuple[bytes, bytes, bytes]]:
