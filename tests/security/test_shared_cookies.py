@@ -9,7 +9,8 @@ import pytest
 from tests.security.support import Cloud, status
 
 SETS = (
-    b"HTTP/1.1 200 OK\r\nSet-Cookie: jar=left-behind; Path=/\r\nSet-Cookie: __Host-x=left-behind; Path=/; Secure\r\n"
+    b"HTTP/1.1 200 OK\r\nSet-Cookie: jar=left-behind; Path=/\r\n"
+    b"Set-Cookie: __Host-x=left-behind; Path=/; Secure\r\n"
     b'WWW-Authenticate: Basic realm="x"\r\nAuthentication-Info: nextnonce=left-behind\r\nAlt-Svc: h3=":1"\r\n'
     b'ETag: "left-behind"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}'
 )

@@ -60,7 +60,12 @@ class Presented(NamedTuple):
     @property
     def hash(self) -> bytes:
         """What the key is looked up by."""
-        return hashlib.sha256(self.key).digest()
+        return key_hash(self.key)
+
+
+def key_hash(key: bytes) -> bytes:
+    """Return what a key is looked up by."""
+    return hashlib.sha256(key).digest()
 
 
 def presented(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Presented:
