@@ -96,6 +96,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
+    await choose.end_others(settings, pool)
     ways = choose.ways(settings, pool, vault, users)
     post = None
     if settings.smtp is not None and settings.sign_in == "local":
