@@ -17,6 +17,7 @@ from httprelay.sinks import sink_of
 
 if TYPE_CHECKING:
     from httprelay.connection import Connection
+    from httprelay.open_streams import OpenStream
     from httprelay.pool import Pool, Target
     from httprelay.sinks import Sink
 
@@ -63,6 +64,7 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
     observer: Observer | None = None,
     body: bytes | None = None,
     timeouts: Timeouts = Timeouts(),
+    stream: OpenStream | None = None,
 ) -> Ended:
     """Send a request on to ``path`` (with its query) of ``target`` and stream the answer back.
 
@@ -73,12 +75,13 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
     ``send`` that the answer goes through, such as one that edits it; where it belongs to a :class:`Sink`,
     pieces of the body go on without waiting for this task's turn. ``body`` is the request's, where it was
     read whole already.
+    ``stream`` is what the exchange can be cut by, as if its upstream had broken off.
 
     Raises:
         RelayError: no response has begun; the caller answers.
 
     """
-    exchange = _Exchange(scope, receive, send, body, timeouts)
+    exchange = _Exchange(scope, receive, send, body, timeouts, stream)
     head = request_head(scope["method"], path, headers, target.authority, exchange.framing)
     connection = pool.take(target)
     reused = connection is not None
@@ -104,6 +107,8 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
         return ended
     finally:
         exchange.stop()
+        if stream is not None:
+            stream.untie()
         if connection is not None:
             pool.give_back(target, connection, reusable=reusable)
 
@@ -111,12 +116,18 @@ async def relay(  # noqa: PLR0913 -- an exchange has this many parts
 class _Exchange:
     """A request on its way, and what is known of its client."""
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, body: bytes | None, timeouts: Timeouts
+    def __init__(  # noqa: PLR0913, PLR0917 -- an exchange has this many parts
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        body: bytes | None,
+        timeouts: Timeouts,
+        stream: OpenStream | None,
     ) -> None:
         self._scope, self._receive, self._send, self._timeouts = scope, receive, send, timeouts
         self._on_leave: Callable[[Callable[[], None] | None], None] | None = scope.get("httprelay.on_leave")
-        self._body_read = body
+        self._body_read, self._stream = body, stream
         self._connection: Connection
         self._pump: asyncio.Task[None] | None = None
         self._observer: Observer | None = None
@@ -138,6 +149,8 @@ class _Exchange:
     async def ask(self, connection: Connection, head: bytes) -> None:
         """Send the request and wait for the head of the response."""
         self._connection = connection
+        if self._stream is not None:
+            self._stream.tie(connection.fail)
         connection.begin(is_head=self._scope["method"] == "HEAD")
         connection.write(head + self._body_read if self._body_read else head)
         self.sent_all = self._body_read is not None or not self.framing.has_body

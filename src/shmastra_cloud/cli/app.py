@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from httprelay.plain_logs import configure
 from shmastra_cloud.cli import audit, backups, copying, doctor, inside, processes, users
 from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, choose
 from shmastra_cloud.cli.sandboxes import sandbox
@@ -32,7 +33,7 @@ def choose_installation(data: Data = None, profile: Profile = None) -> None:
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         app()
