@@ -141,8 +141,8 @@ def _there(data: Path, manifest: Manifest) -> list[Path]:
 
 def _occupied(there: list[Path]) -> Occupied:
     return Occupied(
-        f"There is an installation already: {', '.join(map(str, there))}. Choose another folder with --data, or "
-        "add --force, which keeps what is there in a folder beside."
+        f"There is an installation already: {', '.join(map(str, there))}. Choose another folder with --data, "
+        "or add --force, which keeps what is there in a folder beside."
     )
 
 
