@@ -45,7 +45,8 @@ async def test_rows_are_put_in_and_made_true_and_nobody_is_signed_in(
     found = await ask(
         target,
         "select sandbox_id, lease_owner, (select count(*) from sessions) as sessions,"
-        " (select string_agg(action, ',') from audit_log) as acts from sandboxes where sandbox_id is not null",
+        " (select string_agg(action, ',') from audit_log) as acts"
+        " from sandboxes where sandbox_id is not null",
     )
     assert {(row["lease_owner"], row["sessions"], row["acts"]) for row in found} <= {
         (None, 0, "backup.restore")
