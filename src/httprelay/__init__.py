@@ -9,6 +9,7 @@ RelayError
 ├── UpstreamTimeout         connected, but no response in time
 ├── UpstreamProtocolError   the response is not HTTP that may be passed on
 ├── Stopping                the process that relays is about to end
+├── Revoked                 who asked has lost the right to the answer
 └── HandshakeRefused        a WebSocket was asked for, and something else was answered
 
 All are raised before the response has begun. Once it has, a failure cuts the connection to the client,
@@ -22,6 +23,7 @@ from httprelay.errors import (
     ConnectFailed,
     HandshakeRefused,
     RelayError,
+    Revoked,
     Stopping,
     TooManyConnections,
     UnsafeRequest,
@@ -30,10 +32,12 @@ from httprelay.errors import (
     UpstreamTimeout,
 )
 from httprelay.headers import without_hops
+from httprelay.open_streams import OpenStream, OpenStreams
 from httprelay.paths import safe_path
 from httprelay.pool import Pool, Target
 from httprelay.relay import Ended, Observer, Timeouts, relay
 from httprelay.server import BoundedHttpProtocol, Bounds
+from httprelay.sinks import Sink, sink_of
 
 __all__ = [
     "BoundedHttpProtocol",
@@ -43,8 +47,12 @@ __all__ = [
     "Ended",
     "HandshakeRefused",
     "Observer",
+    "OpenStream",
+    "OpenStreams",
     "Pool",
     "RelayError",
+    "Revoked",
+    "Sink",
     "Stopping",
     "Target",
     "Timeouts",
@@ -55,5 +63,6 @@ __all__ = [
     "UpstreamTimeout",
     "relay",
     "safe_path",
+    "sink_of",
     "without_hops",
 ]

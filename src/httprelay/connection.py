@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from httprelay.errors import RelayError, UpstreamClosed, UpstreamProtocolError, UpstreamTimeout
 from httprelay.response import ResponseParser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HIGH_WATER = 64 * 1024
 
@@ -23,6 +26,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._writing_paused = self._reading_paused = False
         self._active = False
+        self._taker: Callable[[], bool] | None = None
         self._error: RelayError | None = None
         self.answer = ResponseParser()
         self.closed = False
@@ -53,6 +57,8 @@ class Connection(asyncio.Protocol):
             answer.feed(data)
         except UpstreamProtocolError as error:
             self.fail(error)
+        if self._taker is not None and self._error is None and self._taker():
+            return
         if answer.buffered > HIGH_WATER and not answer.done and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -93,20 +99,22 @@ class Connection(asyncio.Protocol):
             await self._drained
         self.last_progress = self._loop.time()
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until something of the answer arrives.
+    async def wait(self, seconds: float, taker: Callable[[], bool] | None = None) -> None:
+        """Wait until something of the answer arrives that ``taker`` does not take.
+
+        ``taker`` is called with each arrival, outside of any task; True: nobody need be woken for it.
 
         Raises:
             RelayError: nothing more will come, or nothing came in time.
 
         """
         self._raise_error()
-        self._waiter = self._loop.create_future()
+        self._waiter, self._taker = self._loop.create_future(), taker
         self._watch(seconds)
         try:
             await self._waiter
         finally:
-            self._waiter = None
+            self._waiter = self._taker = None
         self._raise_error()
 
     async def read_head(self, seconds: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from httprelay.answer import Answer
+from httprelay.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 BODY_FOLLOWS = "httprelay.body_follows"
 
 
-class Cycle:
+class Cycle(Sink):
     """Sends an answer's head with the first piece of its body, at the latest in the loop's next turn.
 
     A ``http.response.start`` that says ``httprelay.body_follows`` promises that piece without a pause.
@@ -147,6 +148,26 @@ class Cycle:
             self._begin(message)
         else:
             raise RuntimeError(f"{kind} is not what comes next.")
+
+    def offer(self, data: bytes) -> bool:
+        """Send a piece of the body at once; return whether the client takes another one now.
+
+        Raises:
+            RuntimeError: the answer has not begun, or has ended.
+            ValueError: the answer's head promised fewer bytes.
+
+        """
+        if self.disconnected:
+            return True
+        if self.response_complete or not self.response_started:
+            raise RuntimeError("A piece of a body is not what comes next.")
+        self._go_on(data, more=True)
+        return not self._flow.write_paused
+
+    async def ready(self) -> None:
+        """Wait until the client takes another piece."""
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
 
     def _begin(self, message: MutableMapping[str, Any]) -> None:
         headers = message.get("headers", ())

@@ -42,6 +42,10 @@ class Stopping(RelayError):
     """The process that relays is about to end, and waits for this no longer."""
 
 
+class Revoked(RelayError):
+    """Who asked has lost the right to the answer while it was on its way."""
+
+
 class HandshakeRefused(RelayError):
     """The upstream answered the handshake of a WebSocket otherwise: ``status``, ``headers``, ``body``."""
 

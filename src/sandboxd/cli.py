@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import secrets
 import signal
@@ -19,6 +18,7 @@ import typer
 import uvicorn
 
 from httprelay import BoundedHttpProtocol
+from httprelay.plain_logs import configure
 from sandboxd import address, client, commands, lock
 from sandboxd.base_template import build_base
 from sandboxd.doctor import examine
@@ -77,7 +77,7 @@ def serve(
     """Serve until told to stop; sandboxes go on running."""
     if os.geteuid() != 0:
         raise EngineError("sandboxd needs root: it mounts file systems and starts containers.")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure()
     host, _, port = listen.rpartition(":")
     if not port.isdigit():
         raise typer.BadParameter("--listen takes HOST:PORT")

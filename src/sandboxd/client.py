@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,10 +15,10 @@ from sandboxd.errors import EngineError, NoSuchSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 SECONDS = 60
 HELD_SECONDS = 300
+COPY_SECONDS = 600
 
 
 class Client:
@@ -74,6 +75,14 @@ class Client:
         """
         self._ask("DELETE", f"/sandboxes/{sandbox_id}")
 
+    def copy_disk(self, sandbox_id: str) -> Path:
+        """Have a sandbox's disk copied as it is now, and return where the copy is.
+
+        Raises:
+            EngineError: there is no such sandbox, no room, or the daemon does not answer.
+        """
+        return Path(self._ask("POST", f"/sandboxes/{sandbox_id}/copy", seconds=COPY_SECONDS).json()["path"])
+
     def execute(self, sandbox_id: str, command: Sequence[str]) -> int:
         """Run a program in a sandbox, pass on what it says, and return its status.
 
@@ -102,10 +111,10 @@ class Client:
             raise EngineError(str(error)) from error
         return done.exit_code
 
-    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, seconds: float = SECONDS, **more: Any) -> httpx.Response:
         try:
             answer = httpx.request(
-                method, f"{self._url}{path}", headers={"X-API-KEY": self._api_key}, timeout=SECONDS, **more
+                method, f"{self._url}{path}", headers={"X-API-KEY": self._api_key}, timeout=seconds, **more
             )
         except httpx.HTTPError as error:
             raise EngineError(f"No sandboxd answers at {self._url}; `sandboxd serve` starts one.") from error

@@ -59,6 +59,7 @@ def control_app(engine: Engine, api_key: str) -> Starlette:
             route(f"{one}/timeout", "POST", _timeout),
             route(f"{one}/pause", "POST", _pause),
             route(f"{one}/network", "PUT", _network),
+            route(f"{one}/copy", "POST", _copy),
             route("/templates/aliases/{alias}", "GET", _template),
             route(f"{one}/metrics", "GET", _metrics),
             route(f"{one}/logs", "GET", _logs),
@@ -193,6 +194,11 @@ async def _timeout(engine: Engine, request: Request, body: dict[str, Any]) -> Re
 async def _pause(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
     await engine.pause(request.path_params["id"])
     return Response(status_code=204)
+
+
+async def _copy(engine: Engine, request: Request, _body: dict[str, Any]) -> Response:
+    """Copy the disk, for a program on this machine that may read it; E2B has no such route."""
+    return JSONResponse({"path": str(await engine.copy_disk(request.path_params["id"]))}, 201)
 
 
 async def _network(engine: Engine, request: Request, body: dict[str, Any]) -> Response:

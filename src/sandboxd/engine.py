@@ -230,6 +230,31 @@ class Engine:
         async with self._held(sandbox_id) as live:
             await self._destroy(live)
 
+    async def copy_disk(self, sandbox_id: str) -> Path:
+        """Copy a sandbox's disk as it is at one moment, and return the copy, which is whoever's who asked.
+
+        There is one copy of each sandbox at a time; it stands in ``copies`` under the data folder.
+
+        Raises:
+            NoSuchSandbox: there is none of that id.
+            EngineError: there is no room for the copy.
+        """
+        async with self._held(sandbox_id) as live:
+            copies = self._data / "copies"
+            await asyncio.to_thread(copies.mkdir, 0o700, exist_ok=True)
+            target = copies / f"{sandbox_id}.img"
+            await live.sandbox.copy_disk(target)
+        return target
+
+    async def stop_all(self) -> None:
+        """End every container; disks and records stay, and each starts again when it is asked for."""
+        for live in list(self._all.values()):
+            async with live.lock:
+                await live.leave()
+                await live.sandbox.stop()
+                live.record.state = "paused"
+                await self._write(live.record)
+
     async def set_timeout(self, sandbox_id: str, seconds: int) -> None:
         """Let a sandbox live ``seconds`` from now.
 

@@ -19,3 +19,7 @@ class WrongState(EngineError):
 
 class CommandFailed(EngineError):
     """A program of the system (runc, mount, mkfs) refused; the message ends with what it said."""
+
+
+class BadLayer(EngineError):
+    """A stream of files is not what a sandbox's or a template's layer can hold."""

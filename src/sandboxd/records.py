@@ -48,6 +48,11 @@ def read(folder: Path) -> Record | None:
         return None
 
 
+def as_json(record: Record) -> bytes:
+    """Return a record as it is written down."""
+    return json.dumps(asdict(record)).encode()
+
+
 def make_folder(folder: Path) -> None:
     """Make a sandbox's folder; a container's own uids pass through it to their root, and read nothing."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,8 +67,8 @@ def write(folder: Path, record: Record, *, durable: bool = True) -> None:
     """
     scratch = folder / f"{FILE}.new"
     scratch.touch(mode=0o600)
-    with scratch.open("w") as file:
-        json.dump(asdict(record), file)
+    with scratch.open("wb") as file:
+        file.write(as_json(record))
         file.flush()
         if durable:
             os.fsync(file.fileno())

@@ -15,7 +15,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxd import freezer, pipes
+from sandboxd import disks, freezer, pipes
 from sandboxd.commands import inherited, run
 from sandboxd.egress import Bounded, proxy, to_socket
 from sandboxd.errors import CommandFailed, WrongState
@@ -93,6 +93,7 @@ class Sandbox:
             return False
         if state.get("status") not in ("running", "paused"):
             return False
+        disks.let_go(self.folder / "disk")
         await self._attach(int(state["pid"]))
         return True
 
@@ -143,6 +144,14 @@ class Sandbox:
         """
         await freezer.thaw(self.id)
         self._frozen = False
+
+    async def copy_disk(self, target: Path) -> None:
+        """Copy its disk as it is at one moment, until whose end whoever writes to it waits.
+
+        Raises:
+            CommandFailed: there is no room for the copy.
+        """
+        await asyncio.to_thread(disks.copy, self.folder / "disk.img", self.folder / "disk", target)
 
     async def connect(self, port: int) -> socket.socket:
         """Return a socket connected to a port inside.
@@ -265,11 +274,7 @@ class Sandbox:
     async def _make_seed(self, seed: Path) -> None:
         """Make the empty disk that the first one of each sandbox is a copy of."""
         scratch = seed.with_suffix(f".{self.id}")
-        with scratch.open("wb") as file:
-            file.truncate(self._limits.disk_mb << 20)
-        features = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
-        await run("mkfs.ext4", "-q", "-F", "-m", "0", "-E", features, str(scratch))
-        scratch.chmod(0o600)
+        await disks.make_empty(scratch, self._limits.disk_mb << 20)
         scratch.rename(seed)
 
     def _write_config(self) -> None:

@@ -7,6 +7,7 @@ Three applications share one set of parts: ``public`` for browsers, ``sandbox`` 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import os
 from contextlib import asynccontextmanager
@@ -27,12 +28,15 @@ from shmastra_cloud.database import Notifications, check_master_key, check_schem
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
+from shmastra_cloud.housekeeping import sweep
 from shmastra_cloud.identity import Sessions, Users, choose, key_hash
+from shmastra_cloud.identity.limit import SignInLimit
 from shmastra_cloud.identity.routes import router as identity_router
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
+from shmastra_cloud.safe_headers import SafeHeaders
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MANAGE, MASTRA, Cloud, Dispatch
@@ -78,7 +82,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     await check_master_key(pool, vault)
     draining = Draining()
     notifications = Notifications(dsn, {}, lambda: None)
-    sessions = Sessions(pool, lambda: notifications.connected)
+    sessions = Sessions(
+        pool,
+        lambda: notifications.connected,
+        life=dt.timedelta(hours=settings.session_hours),
+        idle=dt.timedelta(hours=settings.session_idle_hours),
+    )
     users, store = Users(pool, vault), Workspaces(pool, vault)
     engine, activity = Engine(settings), Activity(store, settings.idle_seconds)
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
@@ -148,7 +157,11 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
     hooks = [path for way in ways for path in way.hooks]
-    rest = Probes(SameOrigin(SmallBodies(pages), settings.public_url, hooks), ready, gateway.metrics)
+    rest = Probes(
+        SameOrigin(SmallBodies(SignInLimit(pages, context)), settings.public_url, hooks),
+        ready,
+        gateway.metrics,
+    )
     public = Dispatch(
         {
             GATEWAY: gateway.served,
@@ -159,13 +172,17 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     return Cloud(
         apps={
-            "tcp": OwnHost(public, (settings.public_url, settings.gateway_url)),
+            "tcp": SafeHeaders(
+                OwnHost(public, (settings.public_url, settings.gateway_url)), https=settings.https
+            ),
             "sandbox": Dispatch({GATEWAY: gateway.served}, SmallBodies(healing)),
             "admin": admin.AtSocket(commands),
             "own": OwnProbes(gateway.metrics),
         },
         background=[
             notifications.run(),
+            sessions.streams.run(),
+            sweep(context),
             activity.run(),
             *gateway.background,
             *(work for way in ways for work in way.background),

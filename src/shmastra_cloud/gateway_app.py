@@ -40,6 +40,7 @@ from shmastra_cloud.web_process import GATEWAY, Cloud, Dispatch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
+    from httprelay import OpenStreams
     from shmastra_cloud.database import Pool
     from shmastra_cloud.gateway import Provider, UsageRow
     from shmastra_cloud.settings import Settings
@@ -136,20 +137,27 @@ async def gateway_parts(
         served=telemetry.around(gateway),
         metrics=telemetry.metrics(Watched(gateway, keys, usage, notifications, asked)),
         heard={
-            "user": lambda payload: keys.drop(UUID(payload)),
+            "user": partial(user_changed, keys, gateway.streams),
             "model_rule": partial(rule_changed, keys),
             **limits.heard(),
         },
-        forget=partial(_forget_all, keys, limits),
+        forget=partial(_forget_all, keys, limits, gateway.streams),
         cut=gateway.cut,
-        background=[known.run(), usage.run(), ownership.run(), limits.run()],
+        background=[gateway.streams.run(), known.run(), usage.run(), ownership.run(), limits.run()],
         closing=[limits.aclose, usage.aclose, ownership.aclose, telemetry.aclose, gateway.aclose],
     )
 
 
-def _forget_all(keys: KeyCache, limits: Limiter) -> None:
+def user_changed(keys: KeyCache, streams: OpenStreams, payload: str) -> None:
+    """Forget a user's keys, and have what he has open checked anew."""
+    keys.drop(UUID(payload))
+    streams.suspect(UUID(payload))
+
+
+def _forget_all(keys: KeyCache, limits: Limiter, streams: OpenStreams) -> None:
     keys.drop_all()
     limits.changed()
+    streams.suspect_all()
 
 
 async def make_limits(pool: Pool, notifications: Notifications) -> Limiter:

@@ -32,14 +32,15 @@ def origin_of(url: str) -> str:
 def is_same_origin(method: str, headers: dict[str, str], public_url: str) -> bool:
     """Tell whether a change was asked for by a page of this origin.
 
-    Browsers send ``Sec-Fetch-Site`` or ``Origin`` with every change; one that has neither is not trusted.
+    Browsers send ``Sec-Fetch-Site`` or ``Origin`` with every change; one that has neither is not trusted, nor
+    is one where they do not agree.
     """
     if method in SAFE_METHODS:
         return True
-    origin = headers.get("origin")
-    if origin is not None:
-        return origin == origin_of(public_url)
-    return headers.get("sec-fetch-site") == "same-origin"
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if origin is None:
+        return site == "same-origin"
+    return origin == origin_of(public_url) and site in {None, "none", "same-origin"}
 
 
 def is_foreign(headers: dict[str, str], public_url: str) -> bool:

@@ -1,4 +1,4 @@
-"""The cloud's own pages: one template environment, one set of headers."""
+"""The cloud's own pages: one template environment, one policy."""
 
 from __future__ import annotations
 
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "html"), autoescape=True, undefined=StrictUndefined
 )
-SAFE_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "x-frame-options": "DENY",
-    "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    "cache-control": "no-store",
-}
 
 
 def page(name: str, *, status: int = 200, **values: object) -> Response:
@@ -32,4 +25,4 @@ def page(name: str, *, status: int = 200, **values: object) -> Response:
         "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     body = TEMPLATES.get_template(name).render(nonce=nonce, **values)
-    return HTMLResponse(body, status, {**SAFE_HEADERS, "content-security-policy": policy})
+    return HTMLResponse(body, status, {"content-security-policy": policy})

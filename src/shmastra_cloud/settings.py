@@ -63,6 +63,8 @@ class Settings(OidcSettings):
     workos_cookie_password: SecretStr | None = Field(
         None, min_length=32, validation_alias="WORKOS_COOKIE_PASSWORD"
     )
+    session_hours: float = Field(720.0, ge=0.25, le=8760, validation_alias="SHMASTRA_SESSION_HOURS")
+    session_idle_hours: float = Field(168.0, ge=0.05, le=8760, validation_alias="SHMASTRA_SESSION_IDLE_HOURS")
     workos_base_url: str | None = Field(None, validation_alias="WORKOS_BASE_URL")
     workos_webhook_secret: SecretStr | None = Field(None, validation_alias="WORKOS_WEBHOOK_SECRET")
     workos_admin_roles_setting: str = Field("admin", validation_alias="SHMASTRA_WORKOS_ADMIN_ROLES")

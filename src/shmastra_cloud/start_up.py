@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from sandboxd.base_template import build_base
 from sandboxd.errors import EngineError
+from shmastra_cloud.backup import clear, finish
 from shmastra_cloud.database import check_master_key, migrate, open_pool
 from shmastra_cloud.gateway import key_variables
 from shmastra_cloud.identity import Users, make_link
@@ -155,7 +156,12 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         if not is_complete(data, engine=settings.local_engine):
             await _build_apart(data, say)
 
+    def finish_restore() -> None:
+        finish(data, say)
+        clear(data)
+
     return UpPlan(
+        finish=finish_restore,
         build=build_template,
         data=data,
         host=settings.host,

@@ -1,11 +1,14 @@
 import asyncio
+import random
 from functools import partial
 from typing import Any
 
 import pytest
 from tests.httprelay.support import exchange, raw_upstream, serving
 
-from httprelay import Pool, RelayError, Target, Timeouts, UpstreamTimeout, relay
+from httprelay import Pool, RelayError, Sink, Target, Timeouts, UpstreamTimeout, relay
+from httprelay.connection import Connection
+from httprelay.response import ResponseParser
 
 
 class Seen:
@@ -495,3 +498,133 @@ async def test_a_relay_that_is_cancelled_while_it_sends_lets_go_of_both_sides() 
             await task
         assert left.is_set()
         assert (seen.ended, pool._places[target].in_use) == ("client_gone", 0)
+
+
+def bounded_app(port: int, seen: Seen) -> Any:
+    """Relay through a ``send`` that waits, as one with a time limit does."""
+    inner = app_for(port, seen)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def bounded(message: Any) -> None:
+            async with asyncio.timeout(20):
+                await send(message)
+
+        await inner(scope, receive, bounded)
+
+    return app
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Transfer-Encoding: chunked", b"Content-Length: %d", b"Connection: close"]
+)
+@pytest.mark.parametrize("first", [app_for, bounded_app])
+async def test_two_relays_in_a_row_pass_every_piece_on_to_a_client_that_reads_slowly(
+    first: Any, framing: bytes
+) -> None:
+    dice = random.Random(framing)
+    pieces = [dice.randbytes(dice.choice((1, 7, 900, 16_384, 70_000, 200_000))) for _ in range(120)]
+    whole = b"".join(pieces)
+    chunked = framing.startswith(b"Transfer")
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        length = framing % len(whole) if b"%d" in framing else framing
+        writer.write(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % length)
+        for piece in pieces:
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            await writer.drain()
+            if len(piece) < 1000:
+                await asyncio.sleep(0.001)
+        writer.write(b"0\r\n\r\n" if chunked else b"")
+        await writer.drain()
+
+    seen, behind = Seen(), Seen()
+    async with (
+        raw_upstream(upstream) as up,
+        serving(first(up, behind)) as middle,
+        serving(app_for(middle, seen)) as port,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        got = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        chunks = [await reader.read(3000)]
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+            chunks.append(await reader.read(3000))
+        chunks.append(await asyncio.wait_for(reader.read(), 20))
+        writer.close()
+    body = b"".join(chunks)
+    if b"chunked" in got:
+        parser = ResponseParser()
+        parser.begin(is_head=False)
+        parser.feed(got + body)
+        assert parser.done
+        body = parser.take()
+    assert body == whole
+    assert (seen.ended, seen.data, behind.ended, behind.data) == ("complete", whole, "complete", whole)
+
+
+class Grudging(Sink):
+    """Takes one piece, then none before it was waited for, and tells what was done otherwise."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.full = self.done = False
+        self.waits = 0
+
+    async def send(self, message: Any) -> None:
+        assert not self.full, "sent while it was full"
+        self.data += message.get("body", b"")
+        self.done = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+    def offer(self, data: bytes) -> bool:
+        assert data
+        assert not self.full, "offered while it was full"
+        self.data += data
+        self.full = True
+        return False
+
+    async def ready(self) -> None:
+        assert self.full
+        async with asyncio.timeout(5):  # which only a task may ask for
+            await asyncio.sleep(0.01)
+        self.waits += 1
+        self.full = False
+
+
+class Known(Pool):
+    """A pool that tells its connection, to give it what arrives in one turn of the loop."""
+
+    async def connect(self, target: Target, seconds: float) -> Connection:
+        self.made = await super().connect(target, seconds)
+        return self.made
+
+
+async def test_what_comes_while_a_sink_is_full_waits_in_order() -> None:
+    pool, sink, seen = Known(), Grudging(), Seen()
+
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0.01)
+        pool.made.data_received(b"3\r\n000\r\n")
+        async with asyncio.timeout(5):
+            while not sink.waits:  # also where nothing follows
+                await asyncio.sleep(0.001)
+        for number in range(1, 100, 3):
+            for each in range(number, number + 3):
+                pool.made.data_received(b"3\r\n%03d\r\n" % each)
+            await asyncio.sleep(0.001)
+        writer.write(b"0\r\n\r\n")
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async with raw_upstream(drips) as up:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        target = Target("127.0.0.1", up)
+        await relay(scope, never, sink.send, pool=pool, target=target, path=b"/", headers=[], observer=seen)
+    assert sink.data == b"".join(b"%03d" % number for number in range(100)) == bytes(seen.data)
+    assert sink.done
+    assert 1 < sink.waits < 100

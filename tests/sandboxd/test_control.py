@@ -1,9 +1,17 @@
+import io
+import subprocess
+import tarfile
 import time
+from pathlib import Path
 
 import pytest
 from e2b import CommandExitException, Sandbox, SandboxQuery, SandboxState, Template
 from e2b.exceptions import NotFoundException
 from tests.sandboxd.conftest import Daemon
+
+from sandboxd import packing
+from sandboxd.client import Client
+from sandboxd.errors import NoSuchSandbox
 
 pytestmark = pytest.mark.engine
 
@@ -84,3 +92,28 @@ def test_what_is_said_at_creation_holds(daemon: Daemon) -> None:
     box.set_timeout(7200)
     assert (box.get_info().end_at - before).total_seconds() > 500
     box.kill()
+
+
+def test_a_disk_is_copied_as_it_is_at_one_moment_while_the_sandbox_goes_on(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    """Two files that are always written one after the other never differ by more than that."""
+    box = daemon.create()
+    box.commands.run(
+        "i=0; while :; do i=$((i+1)); echo $i >> ~/a; echo $i >> ~/b; done", background=True, timeout=0
+    )
+    counted = []
+    for _ in range(2):
+        path = Client(daemon.url, daemon.options["api_key"]).copy_disk(box.sandbox_id)
+        assert path.stat().st_mode & 0o777 == 0o600
+        packed = subprocess.run(packing.disk_argv(path, tmp_path), capture_output=True, check=True).stdout
+        path.unlink()
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            lines = [len(tar.extractfile(f"./home/user/{name}").read().split()) for name in "ab"]  # type: ignore[union-attr]
+        assert lines[0] - lines[1] in (0, 1)
+        counted.append(lines[0])
+    assert counted[0] < counted[1]
+    assert box.get_info().state.value == "running"
+    box.kill()
+    with pytest.raises(NoSuchSandbox):
+        Client(daemon.url, daemon.options["api_key"]).copy_disk(box.sandbox_id)

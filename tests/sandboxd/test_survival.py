@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from e2b import Sandbox
 from e2b.exceptions import NotFoundException, SandboxException
@@ -164,6 +165,36 @@ def test_what_was_being_done_when_the_daemon_died_is_done_or_not(
     else:
         assert act == "kill"
     assert rubbish(mortal) == []
+
+
+@pytest.mark.parametrize("moment", ["before-cp", "after-cp"])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_disk_that_was_being_copied_when_the_daemon_died_takes_writes_again(
+    mortal: Daemon, shims: Path, moment: str, paused: bool
+) -> None:
+    box = mortal.create()
+    box.files.write("/home/user/kept", "kept")
+    if paused:
+        box.pause()
+    (shims / moment).touch()
+    with contextlib.suppress(httpx.HTTPError):
+        copy(mortal, box)
+    assert mortal.process is not None
+    mortal.process.wait(20)
+    mortal.start()
+    again = Sandbox.connect(box.sandbox_id, **mortal.options)
+    again.files.write("/home/user/after", "written")
+    assert again.commands.run("sync; cat kept after").stdout == "keptwritten"
+    answer = copy(mortal, box)
+    assert answer.status_code == 201
+    Path(answer.json()["path"]).unlink()
+    again.kill()
+    assert rubbish(mortal) == []
+
+
+def copy(daemon: Daemon, box: Sandbox) -> httpx.Response:
+    address = f"{daemon.url}/sandboxes/{box.sandbox_id}/copy"
+    return httpx.post(address, headers={"X-API-KEY": KEY}, timeout=60)
 
 
 def frozen_group(sandbox_id: str) -> bool:

@@ -12,7 +12,8 @@ from tests.security.support import Cloud, start_cloud, stop_cloud
 from shmastra_cloud.database import migrate, open_pool
 
 
-async def _database(postgres: str) -> str:
+async def new_database(postgres: str) -> str:
+    """Make a migrated database and return its address."""
     name = f"s{secrets.token_hex(6)}"
     control = await asyncpg.connect(postgres)
     await control.execute(f"create database {name}")
@@ -27,13 +28,13 @@ async def _database(postgres: str) -> str:
 @pytest.fixture
 def own_dsn(postgres: str) -> str:
     """Give a migrated database that a synchronous test may break."""
-    return asyncio.run(_database(postgres))
+    return asyncio.run(new_database(postgres))
 
 
 @pytest.fixture(scope="session")
 def shared_cloud(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Start one web process for all tests that leave it as it was."""
-    cloud = start_cloud(asyncio.run(_database(postgres)), Path(tmp_path_factory.mktemp("cloud")) / "data")
+    cloud = start_cloud(asyncio.run(new_database(postgres)), Path(tmp_path_factory.mktemp("cloud")) / "data")
     yield cloud
     stop_cloud(cloud)
 

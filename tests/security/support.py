@@ -19,7 +19,7 @@ from uuid import UUID
 import httpx
 
 from shmastra_cloud.database import open_pool
-from shmastra_cloud.identity import Sessions, Users
+from shmastra_cloud.identity import Sessions, Users, make_link
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.settings import Settings
 from shmastra_cloud.workspaces import Workspaces
@@ -178,6 +178,30 @@ class Cloud:
         if body and not any(header.lower().startswith("content-length") for header in headers):
             lines.append(f"Content-Length: {len(body)}")
         return self.talk("\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body)
+
+    def link(self, who: str = "ann") -> str:
+        """Make a one-time link for somebody and return its token."""
+
+        async def make() -> str:
+            pool = await open_pool(self.dsn)
+            try:
+                return (await make_link(pool, self.people[who].id))[0]
+            finally:
+                await pool.close()
+
+        return asyncio.run(make())
+
+    def start_session(self, who: str = "ann") -> str:
+        """Start another session for somebody and return its token."""
+
+        async def start() -> str:
+            pool = await open_pool(self.dsn)
+            try:
+                return await Sessions(pool).start(self.people[who].id)
+            finally:
+                await pool.close()
+
+        return asyncio.run(start())
 
     def mine(self, who: str = "ann") -> list[str]:
         """Return the headers of a browser that is signed in and asks from a page of the cloud."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 from tests.security.support import EVENTS, PATIENCE, Cloud, Received, chunk, status, until_closed
 
-from shmastra_cloud.returns import safe_return
+from shmastra_cloud.safe_headers import DEFAULTS
 
 HOSTILE = {
     "Set-Cookie": "shmastra_session=evil; Path=/",
@@ -64,9 +61,10 @@ def test_nothing_a_sandbox_says_about_the_origin_reaches_the_browser(cloud: Clou
     cloud.engine.answer = _answer("text/html", b"<script>1</script>", code, **HOSTILE)
     answer = cloud.ask("GET /api/mastra/page", *cloud.mine())
     head = answer.partition(b"\r\n\r\n")[0].decode()
-    names = {line.partition(":")[0] for line in head.split("\r\n")[1:]}
-    ours = {"content-security-policy", "cache-control", "cross-origin-resource-policy"}
-    assert not ({name.lower() for name in HOSTILE} & names) - ours
+    said = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+    ours = {*DEFAULTS, "content-security-policy", "cache-control"}
+    assert not ({name.lower() for name in HOSTILE} & set(said)) - ours
+    assert not {said[name.lower()] for name in HOSTILE if name.lower() in said} & set(HOSTILE.values())
     assert "evil" not in head
     assert "s-maxage" not in head
 
@@ -83,54 +81,6 @@ def test_a_document_of_a_sandbox_opened_directly_is_confined(cloud: Cloud, kind:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert "private" in answer.headers["cache-control"]
-
-
-def test_nothing_that_names_or_opens_anything_goes_into_a_sandbox(cloud: Cloud) -> None:
-    bob = cloud.people["bob"]
-    evil = [
-        "Authorization: Bearer secret",
-        "Proxy-Authorization: Basic secret",
-        "X-Mastra-Auth-Token: secret",
-        f"E2b-Sandbox-Id: {bob.sandbox_id}",
-        "E2b-Sandbox-Port: 22",
-        "E2b-Traffic-Access-Token: secret",
-        "X-Access-Token: secret",
-        f"E2B_SANDBOX_ID: {bob.sandbox_id}",
-        f"X-Shmastra-User: {bob.id}",
-        f"Cookie: other=secret; user={bob.id}",
-    ]
-    query = f"user={bob.id}&sandbox={bob.sandbox_id}&userId={bob.id}"
-    assert status(cloud.ask(f"GET /api/mastra/agents?{query}", *cloud.mine(), *evil)) == 200
-    [received] = cloud.engine.received
-    assert [value for name, value in received.headers if name == "e2b-sandbox-id"] == [cloud.ann.sandbox_id]
-    assert [value for name, value in received.headers if name == "e2b-sandbox-port"] == ["4111"]
-    assert len([1 for name, _ in received.headers if name == "x-mastra-auth-token"]) == 1
-    assert not {"cookie", "authorization", "proxy-authorization", "origin", "referer"} & received.names
-    for secret in (b"secret", cloud.ann.session.encode(), cloud.ann.key.encode(), str(bob.id).encode()):
-        assert secret not in received.head.partition(b"\r\n")[2]
-
-
-@pytest.mark.parametrize(
-    "named", ["e2b-sandbox-id", "e2b-sandbox-port", "x-mastra-auth-token", "host", "content-length"]
-)
-def test_a_connection_header_cannot_take_away_what_the_cloud_adds(cloud: Cloud, named: str) -> None:
-    lines = [f"POST /api/mastra/a HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close, {named}"]
-    lines += [*cloud.mine(), "Content-Length: 2", "", ""]
-    assert status(cloud.talk("\r\n".join(lines).encode() + b"{}")) == 200
-    [received] = cloud.engine.received
-    assert received.get("e2b-sandbox-id") == cloud.ann.sandbox_id
-    assert {"e2b-sandbox-port", "x-mastra-auth-token", "host"} <= received.names
-    assert received.body == b"{}"
-
-
-@pytest.mark.parametrize("named", ["x-api-key", "authorization", "accept-encoding", "host"])
-def test_a_connection_header_cannot_take_away_the_providers_key(cloud: Cloud, named: str) -> None:
-    lines = ["POST /api/gateway/openai/v1/chat/completions HTTP/1.1", "Host: 127.0.0.1"]
-    lines += [f"Connection: close, {named}", f"x-api-key: {cloud.ann.key}", "Content-Length: 2", "", ""]
-    assert status(cloud.talk("\r\n".join(lines).encode() + b"{}")) == 200
-    [received] = cloud.provider.received
-    assert (received.get("authorization") or "").startswith("Bearer sk-real")
-    assert received.get("accept-encoding") == "identity"
 
 
 @pytest.mark.parametrize(
@@ -158,134 +108,6 @@ def test_without_a_session_an_api_path_is_401_and_a_page_302(
     else:
         assert f"location: {place}\r\n".encode() in answer
     assert cloud.engine.received == []
-
-
-@pytest.mark.parametrize("path", ["/api/me", "/api/mastra/agents"])
-def test_a_second_session_cookie_tossed_in_signs_nobody_in(cloud: Cloud, path: str) -> None:
-    ann, bob = (f"shmastra_session={cloud.people[who].session}" for who in ("ann", "bob"))
-    for cookies in (
-        [f"Cookie: {ann}; {bob}"],
-        [f"Cookie: {bob}; {ann}"],
-        [f"Cookie: {ann}", f"Cookie: {bob}"],
-        [f"Cookie: {ann}; shmastra_session="],
-        [f"Cookie: shmastra_session=x; {ann}"],
-    ):
-        assert status(cloud.ask(f"GET {path}", *cookies)) == 401
-    assert status(cloud.ask(f"GET {path}", f"Cookie: {ann}; x=y; {ann}")) == 200
-
-
-def test_a_cookie_of_40_kb_beside_the_session_does_no_harm(cloud: Cloud) -> None:
-    cookie = f"Cookie: a={'b' * 40_000}; shmastra_session={cloud.ann.session}"
-    assert status(cloud.ask("GET /api/me", cookie)) == 200
-
-
-CHANGES = [
-    ("POST", "/logout"),
-    ("POST", "/login/link/abc"),
-    ("POST", "/api/sandbox/retry"),
-    ("POST", "/api/sandbox/restart"),
-    ("POST", "/api/sandbox/reset"),
-    ("POST", "/api/mastra/agents/a/stream"),
-    ("PUT", "/api/mastra/a"),
-    ("PATCH", "/api/mastra/a"),
-    ("DELETE", "/api/mastra/memory/threads/1"),
-]
-FOREIGN = [
-    [],
-    ["Origin: null"],
-    ["Origin: "],
-    ["Origin: https://evil.example"],
-    ["Origin: http://127.0.0.1"],
-    ["Origin: https://{here}"],
-    ["Origin: http://{here}.evil.example"],
-    ["Origin: http://{here}/"],
-    ["Origin: HTTP://{here}"],
-    ["Origin: https://evil.example", "Origin: http://{here}"],
-    ["Origin: http://{here}", "Origin: https://evil.example"],
-    ["Origin: https://evil.example", "Sec-Fetch-Site: same-origin"],
-    ["Sec-Fetch-Site: same-site"],
-    ["Sec-Fetch-Site: cross-site"],
-    ["Sec-Fetch-Site: none"],
-    ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin"],
-    ["Referer: http://{here}/workspace"],
-    ["X-Requested-With: XMLHttpRequest"],
-]
-
-
-@pytest.mark.parametrize(("method", "path"), CHANGES)
-@pytest.mark.parametrize("proof", FOREIGN, ids=repr)
-def test_a_change_without_proof_of_this_origin_is_refused(
-    cloud: Cloud, method: str, path: str, proof: list[str]
-) -> None:
-    headers = [header.format(here=f"127.0.0.1:{cloud.port}") for header in proof]
-    cookie = f"Cookie: shmastra_session={cloud.ann.session}"
-    kind = "Content-Type: application/x-www-form-urlencoded"
-    answer = cloud.ask(f"{method} {path}", cookie, kind, *headers, body=b"confirm=ann@example.com")
-    assert status(answer) == 403
-    assert b"cross_origin" in answer
-    assert cloud.engine.received == []
-    assert status(cloud.ask("GET /api/me", cookie)) == 200
-
-
-@pytest.mark.parametrize("path", ["/api/me", "/api/mastra/agents", "/api/sandbox/events"])
-@pytest.mark.parametrize(
-    "proof",
-    [
-        ["Sec-Fetch-Site: same-site"],
-        ["Sec-Fetch-Site: cross-site"],
-        ["Origin: https://evil.example"],
-        ["Origin: http://127.0.0.1:1"],
-        ["Origin: null"],
-    ],
-    ids=repr,
-)
-def test_a_page_of_another_origin_reads_nothing_and_opens_no_stream(
-    cloud: Cloud, path: str, proof: list[str]
-) -> None:
-    cookie = f"Cookie: shmastra_session={cloud.ann.session}"
-    assert status(cloud.ask(f"GET {path}", cookie, "Accept: text/event-stream", *proof)) == 403
-    assert cloud.engine.received == []
-
-
-def test_no_answer_shares_itself_with_another_origin(cloud: Cloud) -> None:
-    for line in ("OPTIONS /api/me", "OPTIONS /api/mastra/a", "OPTIONS /api/gateway/openai/v1/models"):
-        cors = ["Origin: https://evil.example", "Access-Control-Request-Method: POST"]
-        answer = cloud.ask(line, f"Cookie: shmastra_session={cloud.ann.session}", *cors)
-        assert b"access-control-" not in answer.lower()
-
-
-@given(st.one_of(st.text(max_size=60), st.from_regex(r"[/\\]{1,3}[a-z.:@%\\/?#\t\n]{0,30}", fullmatch=True)))
-@example("//evil.example")
-@example("/\\evil.example")
-@example("/studio//evil.example")
-@example("/studio/../../evil")
-@example("/studio/%2e%2e/x")
-@example("/studio@evil.example")
-@example("/studio\n")
-@example("/studio?x=//evil.example")
-@example("javascript:alert(1)")
-@example("https://evil.example/studio")
-def test_where_a_visitor_is_sent_after_starting_is_always_here(wanted: str) -> None:
-    here = "https://cloud.example"
-    place = safe_return(wanted)
-    parts = urlsplit(urljoin(here, place))
-    assert (parts.scheme, parts.netloc) == ("https", "cloud.example")
-    assert parts.path.split("/")[1] in {"studio", "workspace", "manage", "usage"}
-    assert not set(place) & set("\\\r\n\t<>\"' ")
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(wanted=st.text(max_size=40))
-@example(wanted="https://evil.example")
-@example(wanted="//evil.example")
-@example(wanted="/studio\r\nset-cookie: a=b")
-def test_return_to_never_leads_away_over_the_wire(cloud: Cloud, wanted: str) -> None:
-    path = f"/workspace?returnTo={quote(wanted.encode('utf-8', 'surrogatepass'), safe='')}"
-    answer = cloud.ask(f"GET {path}", f"Cookie: shmastra_session={cloud.ann.session}")
-    head = answer.partition(b"\r\n\r\n")[0]
-    assert status(answer) == 302
-    assert b"location: /studio" in head or b"location: /workspace" in head or b"location: /manage" in head
-    assert b"set-cookie" not in head
 
 
 @pytest.mark.parametrize(

@@ -11,41 +11,6 @@ from tests.security.support import PATIENCE, Cloud, status
 CHAT = "/api/gateway/openai/v1/chat/completions"
 BODY = b'{"model":"m","messages":[]}'
 
-BAD_PATHS = [
-    "/../x",
-    "/x/..",
-    "/./x",
-    "//x",
-    "/x//y",
-    "/%2e%2e/x",
-    "/.%2E/x",
-    "/x%2fy",
-    "/x%2Fy",
-    "/x%5cy",
-    "/x\\y",
-    "/..;/x",
-    "/x%00",
-    "/x%0d%0aset-cookie:%20a=b",
-    "/x%zz",
-    "/x%",
-    "/x\x01",
-    "/x\x7f",
-    "/x\xe9",
-    "/x y",
-]
-
-
-@pytest.mark.parametrize("path", BAD_PATHS)
-@pytest.mark.parametrize("prefix", ["/api/mastra", "/api/gateway/openai/v1", "/studio", ""])
-def test_a_path_that_could_be_read_in_two_ways_is_400_and_never_relayed(
-    cloud: Cloud, prefix: str, path: str
-) -> None:
-    answer = cloud.ask(f"GET {prefix}{path}", *cloud.mine(), f"x-api-key: {cloud.ann.key}")
-    assert status(answer) == 400
-    assert b"set-cookie" not in answer
-    assert cloud.provider.received == []
-    assert cloud.engine.received == []
-
 
 @pytest.mark.parametrize(
     "query", ["?x=%0d%0aset-cookie:%20a=b", "?a=%00", "?../..//", "?%2e%2e%2f", "?q=\\\\evil.example"]
@@ -62,73 +27,6 @@ def test_a_query_goes_on_as_it_came_and_splits_nothing(cloud: Cloud, query: str)
 def test_a_query_with_raw_control_characters_is_400(cloud: Cloud, query: str) -> None:
     assert status(cloud.ask(f"GET /api/mastra/agents{query}", *cloud.mine())) == 400
     assert cloud.engine.received == []
-
-
-@pytest.mark.parametrize(
-    "hosts",
-    [
-        b"",
-        b"Host: a\r\nHost: a\r\n",
-        b"Host: 127.0.0.1\r\nHost: evil.example\r\n",
-        b"Host:\r\n",
-        b"Host: a b\r\n",
-        b"Host: a/../b\r\n",
-        b"Host: user@127.0.0.1\r\n",
-        b"Host : 127.0.0.1\r\n",
-    ],
-)
-def test_a_host_that_is_missing_doubled_or_no_host_is_400(cloud: Cloud, hosts: bytes) -> None:
-    cookie = f"Cookie: shmastra_session={cloud.ann.session}".encode()
-    head = b"GET /api/mastra/agents HTTP/1.1\r\n" + hosts + cookie + b"\r\nConnection: close\r\n\r\n"
-    assert status(cloud.talk(head)) == 400
-    assert cloud.engine.received == []
-
-
-@pytest.mark.parametrize("path", ["/", "/workspace", "/api/me", "/api/mastra/agents", CHAT])
-def test_a_host_that_lies_is_421_and_never_relayed(cloud: Cloud, path: str) -> None:
-    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example"):
-        answer = cloud.ask(f"GET {path}", *cloud.mine(), f"x-api-key: {cloud.ann.key}", host=host)
-        assert status(answer) == 421
-        assert b"SHMASTRA_PUBLIC_URL" in answer
-    assert cloud.engine.received == []
-    assert cloud.provider.received == []
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9", "[::1]:3000", "LOCALHOST:80", "10.1.2.3"])
-def test_an_address_or_the_clouds_own_name_is_a_host(cloud: Cloud, host: str) -> None:
-    assert status(cloud.ask("GET /api/me", *cloud.mine(), host=host)) == 200
-
-
-LIES = [
-    "X-Forwarded-For: 6.6.6.6",
-    "X-Forwarded-Host: evil.example",
-    "X-Forwarded-Proto: https",
-    "X-Forwarded-Port: 443",
-    "X-Forwarded-Prefix: /evil",
-    "Forwarded: for=6.6.6.6;host=evil.example;proto=https",
-    "Via: 1.1 evil.example",
-    "X-Real-IP: 6.6.6.6",
-    "X-Client-IP: 6.6.6.6",
-    "True-Client-IP: 6.6.6.6",
-    "CF-Connecting-IP: 6.6.6.6",
-    "X-Original-URL: /api/me",
-    "X-Rewrite-URL: /api/me",
-    "X-HTTP-Method-Override: DELETE",
-    "X_Forwarded_Host: evil.example",
-]
-
-
-def test_forwarding_headers_that_lie_are_neither_believed_nor_passed_on(cloud: Cloud) -> None:
-    signed_out = cloud.ask("GET /studio", *LIES)
-    assert (status(signed_out), b"evil" in signed_out) == (302, False)
-    assert status(cloud.ask("GET /api/mastra/agents", *cloud.mine(), *LIES)) == 200
-    answer = cloud.ask(f"POST {CHAT}", f"x-api-key: {cloud.ann.key}", *LIES, body=BODY)
-    assert status(answer) == 200
-    for upstream in (cloud.engine, cloud.provider):
-        [received] = upstream.received
-        assert b"evil" not in received.head
-        assert b"6.6.6.6" not in received.head
-        assert not {"x-forwarded-proto", "x-original-url", "x-http-method-override"} & received.names
 
 
 @pytest.mark.parametrize("path", ["/", "/api/me", "/api/mastra/agents", CHAT])
@@ -267,19 +165,6 @@ def test_pipelined_requests_are_each_answered_as_their_own_user(cloud: Cloud) ->
 def test_targets_and_methods_of_proxies_are_refused(cloud: Cloud, line: str, wanted: int) -> None:
     assert status(cloud.ask(line, *cloud.mine())) == wanted
     assert cloud.engine.received == []
-
-
-def test_a_websocket_is_refused_and_an_upgrade_is_not_taken_up(cloud: Cloud) -> None:
-    websocket = ["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGVzdA=="]
-    for path in ("/api/mastra/agents", "/", CHAT):
-        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: Upgrade", *websocket, *cloud.mine()]
-        assert status(cloud.talk("\r\n".join([*lines, "", ""]).encode())) == 400
-    assert cloud.engine.received == []
-    lines = ["GET /api/mastra/a HTTP/1.1", "Host: 127.0.0.1", "Connection: Upgrade, HTTP2-Settings"]
-    lines += ["Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__", *cloud.mine(), "", ""]
-    answer = cloud.talk("\r\n".join(lines).encode())
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert not {"upgrade", "http2-settings"} & cloud.engine.received[0].names
 
 
 def test_expect_is_answered_here_and_never_passed_on(cloud: Cloud) -> None:

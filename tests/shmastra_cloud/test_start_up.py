@@ -26,6 +26,21 @@ async def test_the_admins_link_is_shown_until_one_has_signed_in(
     assert len(said) == 1
 
 
+def test_a_restore_that_was_cut_off_is_finished_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHMASTRA_DATA", str(tmp_path))
+    staged = tmp_path / "restore.new"
+    (staged / "postgres").mkdir(parents=True)
+    plan = plan_up(load_settings(), lambda _text: None)
+    (staged / "moves.json").write_text('{"names": ["postgres"], "aside": "before"}')
+    plan.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["postgres"]
+    (staged / "postgres").mkdir(parents=True)
+    plan.finish()  # one that had not come so far is rubbish
+    assert [path.name for path in tmp_path.iterdir()] == ["postgres"]
+
+
 def test_the_engine_is_given_its_limits_and_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHMASTRA_DATA", str(tmp_path))
     monkeypatch.setenv("SHMASTRA_SANDBOX_PIDS", "99")

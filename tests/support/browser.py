@@ -23,6 +23,10 @@ FLAGS = [
 ]
 WIDE, NARROW = (1280, 800), (390, 844)
 SECONDS = 30
+VIOLATIONS = """
+addEventListener("securitypolicyviolation", event =>
+  console.error("against the page's policy:", event.effectiveDirective, event.blockedURI, event.sourceFile));
+"""
 expect.set_options(timeout=SECONDS * 1000)
 
 
@@ -38,7 +42,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """One user's browser profile with one page in it; it remembers console errors and requests."""
+    """One user's browser profile with one page in it; it remembers errors (the policy's too) and requests."""
 
     def __init__(
         self, browser: Browser, url: str, *, size: tuple[int, int] = WIDE, dark: bool = False
@@ -55,6 +59,7 @@ class Visit:
         )
         self.context.set_default_timeout(SECONDS * 1000)
         self.context.on("request", self._request)
+        self.context.add_init_script(VIOLATIONS)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from shmastra_cloud.cli import audit, copying, doctor, inside, processes, users
+from httprelay.plain_logs import configure
+from shmastra_cloud.cli import audit, backups, copying, doctor, inside, processes, users
 from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, choose
 from shmastra_cloud.cli.sandboxes import sandbox
 from shmastra_cloud.cli.templates import template
@@ -17,7 +18,7 @@ app = Commands(
     context_settings=HELP,
     help="A team's own cloud of AI agents. `shmastra up` starts it; `shmastra doctor` says what it lacks.",
 )
-for part in (processes, doctor, users, audit):
+for part in (processes, doctor, users, audit, backups):
     part.add_to(app)
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(template, name="template")
@@ -32,7 +33,7 @@ def choose_installation(data: Data = None, profile: Profile = None) -> None:
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure()
     for name in ("httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -44,6 +45,7 @@ def main() -> None:
 
 def expected() -> tuple[type[Exception], ...]:
     """Return what is told in one sentence; naming these loads more than a command that succeeds needs."""
+    from shmastra_cloud.backup import BackupError
     from shmastra_cloud.certificates import CertificateError
     from shmastra_cloud.cli.common import Failed
     from shmastra_cloud.database import DatabaseError
@@ -55,6 +57,7 @@ def expected() -> tuple[type[Exception], ...]:
 
     return (
         Failed,
+        BackupError,
         CertificateError,
         BadConfiguration,
         DatabaseError,

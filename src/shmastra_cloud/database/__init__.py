@@ -13,9 +13,9 @@ from shmastra_cloud.database.errors import (
     MigrationFailed,
     UnsuitableDatabase,
 )
-from shmastra_cloud.database.migrate import check_schema, migrate, pending
+from shmastra_cloud.database.migrate import check_schema, known_migrations, migrate, pending
 from shmastra_cloud.database.notifications import Notifications
-from shmastra_cloud.database.pool import Pool, Row, check_master_key, open_pool
+from shmastra_cloud.database.pool import Pool, Row, bind_master_key, check_master_key, open_pool
 from shmastra_cloud.database.transaction import transaction
 
 __all__ = [
@@ -27,8 +27,10 @@ __all__ = [
     "Pool",
     "Row",
     "UnsuitableDatabase",
+    "bind_master_key",
     "check_master_key",
     "check_schema",
+    "known_migrations",
     "migrate",
     "open_pool",
     "pending",

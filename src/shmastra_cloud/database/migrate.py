@@ -10,6 +10,8 @@ import asyncpg
 from shmastra_cloud.database.errors import MigrationFailed, UnsuitableDatabase
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from shmastra_cloud.database.pool import Pool
 
 MIGRATIONS = Path(__file__).resolve().parents[3] / "supabase" / "migrations"
@@ -17,8 +19,8 @@ LOCK = 0x5348_4D41  # any constant of ours, the same in every process
 MIGRATION_SECONDS = 600
 
 
-async def migrate(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
-    """Apply what is missing and return the names applied, in order.
+async def migrate(pool: Pool, folder: Path = MIGRATIONS, *, only: Collection[str] | None = None) -> list[str]:
+    """Apply what is missing (of those named in ``only``) and return the names applied, in order.
 
     Any number of processes may call this at once; the others wait and then find nothing to do.
 
@@ -32,7 +34,7 @@ async def migrate(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
         try:
             known = await _known(connection)
             for name, sql in files:
-                if name not in known:
+                if name not in known and (only is None or name in only):
                     await _apply(connection, name, sql)
                     applied.append(name)
         finally:
@@ -45,6 +47,11 @@ async def pending(pool: Pool, folder: Path = MIGRATIONS) -> list[str]:
     async with pool.acquire() as connection:
         known = await _known(connection)
     return [name for name, _ in _read(folder) if name not in known]
+
+
+def known_migrations(folder: Path = MIGRATIONS) -> list[str]:
+    """Return the names of all migrations of this program, in order."""
+    return [name for name, _ in _read(folder)]
 
 
 async def check_schema(pool: Pool, folder: Path = MIGRATIONS) -> None:

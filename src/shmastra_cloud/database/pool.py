@@ -57,6 +57,11 @@ def _is_on_this_machine(dsn: str) -> bool:
     return "host=/" in dsn or "host=%2F" in dsn
 
 
+async def bind_master_key(connection: asyncpg.Connection[asyncpg.Record], vault: Vault) -> None:
+    """Bind the database to another master key; whoever calls this seals all secrets anew."""
+    await connection.execute("update installation set master_key_fingerprint = $1", vault.fingerprint)
+
+
 async def check_master_key(pool: Pool, vault: Vault) -> None:
     """Bind the database to the master key at first use, and refuse another one afterwards.
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from shmastra_cloud.database import DatabaseError, open_pool, pending
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
+from shmastra_cloud.doctor.public import certificate, clock, reach
 from shmastra_cloud.doctor.sign_in import sign_in
 from shmastra_cloud.gateway import BadConfiguration, providers_from_env, read_own_prices, tiers_from_env
 from shmastra_cloud.secrets_at_rest import MasterKeyError, load_vault
@@ -29,9 +30,13 @@ async def check_cloud(settings: Settings, pool: Pool, engine: Engine) -> list[Ch
     return [
         await database(settings, pool),
         await sandboxes(settings, engine),
+        *await sandbox_template(settings, engine),
         providers(settings, os.environ),
         public_url(settings),
         await sign_in(settings),
+        *certificate(settings),
+        await clock(pool),
+        await reach(settings, load_vault(settings)),
     ]
 
 
@@ -42,9 +47,11 @@ async def check_stopped(settings: Settings) -> list[Check]:
         return [
             await _stopped_database(settings),
             await sandboxes(settings, engine) if settings.engine_key else _stopped_sandboxes(settings),
+            *await sandbox_template(settings, engine),
             providers(settings, os.environ),
             public_url(settings),
             await sign_in(settings),
+            *certificate(settings),
         ]
     finally:
         await engine.aclose()
@@ -108,6 +115,20 @@ async def sandboxes(settings: Settings, engine: Engine) -> Check:
         )
         return failed("sandboxes", f"{_service(settings)}: {error}", fix)
     return ok("sandboxes", _service(settings))
+
+
+async def sandbox_template(settings: Settings, engine: Engine) -> list[Check]:
+    """Look whether a service elsewhere has the template; of one on this machine the files tell."""
+    if settings.local_engine:
+        return []
+    try:
+        there = await engine.has_template()
+    except EngineError:
+        return []  # which the check of the service tells
+    if there:
+        return [ok("sandbox_template", settings.template)]
+    fix = "Build it there under this name, or set SHMASTRA_TEMPLATE to the one that is there."
+    return [failed("sandbox_template", f"{settings.template} is not there", fix)]
 
 
 def providers(settings: Settings, environ: Mapping[str, str]) -> Check:

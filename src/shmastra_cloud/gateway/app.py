@@ -11,8 +11,10 @@ from urllib.parse import quote
 from httprelay import (
     ClientGone,
     ConnectFailed,
+    OpenStreams,
     Pool,
     RelayError,
+    Revoked,
     Stopping,
     Timeouts,
     UnsafeRequest,
@@ -40,7 +42,7 @@ from shmastra_cloud.gateway.errors import (
     UpstreamLate,
     UpstreamUnusable,
 )
-from shmastra_cloud.gateway.exchange import BudgetSpent, Exchange
+from shmastra_cloud.gateway.exchange import KEY_ENDED, BudgetSpent, Exchange
 from shmastra_cloud.gateway.limit_gate import LimitGate
 from shmastra_cloud.gateway.permissions import gives_ids, hold_body, hold_ids, hold_path, read_limit
 from shmastra_cloud.gateway.prices import Prices
@@ -54,10 +56,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
     from uuid import UUID
 
+    from httprelay import OpenStream
     from shmastra_cloud.gateway.attempts import OnResponse
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
-    from shmastra_cloud.gateway.limits import Limiter
+    from shmastra_cloud.gateway.limits import Account, Limiter
     from shmastra_cloud.gateway.ownership import Ownership
     from shmastra_cloud.gateway.permits import Gate
     from shmastra_cloud.gateway.providers import Provider
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PREFIX = b"/api/gateway/"
+_MAY_COST = (UpstreamTimeout, Stopping, Revoked)  # the provider may charge, though no answer has begun
 
 
 class _Asked(NamedTuple):
@@ -79,6 +83,7 @@ class _Asked(NamedTuple):
     matched: Matched
     key: Presented
     owner: KeyOwner
+    since: int
 
 
 class Gateway:
@@ -108,6 +113,7 @@ class Gateway:
         origins: Collection[str] = (),
         refused: Callable[[str | None, GatewayError], None] | None = None,
     ) -> None:
+        self.streams = OpenStreams(self._still_good)
         self._providers, self._keys, self._usage, self._activity = providers, keys, usage, activity
         self._models = models or {}
         self._timeouts, self._body_seconds = timeouts or Timeouts(), body_seconds
@@ -180,7 +186,7 @@ class Gateway:
                 raise UnknownProvider("There is no such provider here.")
             self._sockets.check_origin(scope["headers"])
             asked = await self._let_in({**scope, "method": SOCKET}, provider, rest)
-            await self._sockets.relay(scope, receive, send, Wanted(*asked))
+            await self._sockets.relay(scope, receive, send, Wanted(*asked[:4]))
         except ClientGone:
             return
         except (RelayError, GatewayError) as error:
@@ -197,13 +203,24 @@ class Gateway:
         await send_json(send, 200, json.dumps(catalog(self._providers, self._models, owner.models)).encode())
 
     async def _owner(self, key: Presented) -> KeyOwner:
-        owner = await self._keys.owner(key.hash)
+        key_hash = key.hash
+        owner = self._keys.remembered(key_hash) or await self._keys.owner(key_hash)
         if owner is None:
             raise InvalidKey("The virtual key is unknown; it may have been rotated.")
         return owner
 
+    async def _still_good(self, keys: Collection[Presented]) -> list[Presented]:
+        """Return which keys are still somebody's.
+
+        Raises:
+            KeysUnavailable: that cannot be told now.
+        """
+        async with asyncio.TaskGroup() as group:
+            asking = {key: group.create_task(self._keys.owner(key.hash)) for key in keys}
+        return [key for key, task in asking.items() if task.result() is not None]
+
     async def _let_in(self, scope: Scope, provider: Provider, path: bytes) -> _Asked:
-        key = presented(scope["headers"], scope["query_string"])
+        key, since = presented(scope["headers"], scope["query_string"]), self.streams.news
         owner = await self._owner(key)
         self._activity(owner.user_id)
         if not provider.configured:
@@ -216,7 +233,7 @@ class Gateway:
             await hold_path(self._ownership, provider, matched, owner)
         if provider.style == "composio":
             await self._accounts.hold_path(provider, scope["method"], matched.plain, str(owner.user_id))
-        return _Asked(provider, matched, key, owner)
+        return _Asked(provider, matched, key, owner, since)
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
         """Relay a request that was let in, and record what it used however it ends."""
@@ -226,19 +243,23 @@ class Gateway:
         status: int | None = None
         whole: bytes | None = None
         claim: Claim | None = None
+        stream = self.streams.open(asked.owner.user_id, asked.key, asked.since)
         try:
             if route.method in {"POST", "PATCH"}:
                 body = await self._body(scope, receive, asked)
                 if body.gone:
                     return
                 exchange.knows(body)
-                await self._reserve(asked, exchange, body)
+                accounts = () if self._limits is None else self._limits.accounts(asked.owner.user_id)
+                if self._limits is not None and accounts:
+                    await self._reserve(self._limits, accounts, asked, exchange, body)
                 if self._ownership is not None and gives_ids(body, asked.provider, asked.matched):
                     claim = Claim(self._ownership, asked.provider.name, asked.owner.user_id, send)
                     send = claim.send
                 whole = body.data if body.whole else None
                 receive = receive if body.whole else replay(body, receive)
-            await self._send_on(scope, receive, send, asked, exchange, whole)
+                del body  # what was read out of it is several times as large, and an answer may take minutes
+            await self._send_on(scope, receive, send, asked, exchange, whole, stream)
             if claim is not None:
                 await claim.let_go()
         except (ClientGone, asyncio.CancelledError) as error:
@@ -251,22 +272,27 @@ class Gateway:
         except (RelayError, UpstreamUnusable) as error:
             failure = error if isinstance(error, GatewayError) else _failure(asked.provider.name, error)
             status = failure.status
-            exchange.ended, exchange.late = "upstream_error", isinstance(error, UpstreamTimeout | Stopping)
+            exchange.ended, exchange.late = "upstream_error", isinstance(error, _MAY_COST)
             await refuse(send, failure, asked.provider.style)
         finally:
+            self.streams.close(stream)
             self._settle(exchange, status)
 
-    async def _reserve(self, asked: _Asked, exchange: Exchange, body: Body) -> None:
+    async def _reserve(
+        self,
+        limits: Limiter,
+        accounts: tuple[Account, ...],
+        asked: _Asked,
+        exchange: Exchange,
+        body: Body,
+    ) -> None:
         """Reserve for a call what the limits of its user and the organization ask for."""
-        accounts = () if self._limits is None else self._limits.accounts(asked.owner.user_id)
-        if self._limits is not None and accounts:
-            priced = asked.matched.route.spends and any(account.limits.money for account in accounts)
-            if priced:
-                expected = estimate(self._prices, asked.provider, asked.matched, exchange.model, body)
-            else:
-                expected = unpriced(asked.matched, body)
-            reservation = await self._limits.reserve(accounts, expected.ask, exchange.began)
-            exchange.running = Running(reservation, expected, exchange.meter)
+        if asked.matched.route.spends and any(account.limits.money for account in accounts):
+            expected = estimate(self._prices, asked.provider, asked.matched, exchange.model, body)
+        else:
+            expected = unpriced(asked.matched, body)
+        reservation = await limits.reserve(accounts, expected.ask, exchange.began)
+        exchange.running = Running(reservation, expected, exchange.meter)
 
     def _settle(self, exchange: Exchange, status: int | None) -> None:
         """Record what a call used, and end its reservation by it, however it ended."""
@@ -281,10 +307,12 @@ class Gateway:
                 self._usage.record(row)
 
     async def _body(self, scope: Scope, receive: Receive, asked: _Asked) -> Body:
-        headers = dict(scope["headers"])
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise RefusedRequest("Send the body without Content-Encoding.")
-        kind = headers.get(b"content-type", b"").strip()
+        kind = b""
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                kind = value.strip()
+            elif name == b"content-encoding" and value != b"identity":
+                raise RefusedRequest("Send the body without Content-Encoding.")
         try:
             body = await read_body(receive, self._body_seconds, read_limit(asked.owner, kind))
         except TimeoutError:
@@ -306,6 +334,7 @@ class Gateway:
         asked: _Asked,
         exchange: Exchange,
         body: bytes | None,
+        stream: OpenStream,
     ) -> None:
         query = query_for_provider(scope["query_string"], asked.key.key)
         if asked.provider.style == "composio":
@@ -316,20 +345,22 @@ class Gateway:
         path = asked.provider.base_path + asked.matched.rest
         headers = headers_for_provider(scope["headers"], asked.key.key)
 
-        async def ask(key: Headers, on_response: OnResponse) -> None:
-            await relay(
+        def ask(key: Headers, on_response: OnResponse) -> Awaitable[object]:
+            return relay(
                 scope,
                 receive,
-                exchange.editing(send),
+                send,
                 pool=self._pool,
                 target=asked.provider.target,
                 path=path + (b"?" + query if query else b""),
                 headers=headers + key,
                 on_response=on_response,
                 on_cut=exchange.last_event,
+                through=exchange.through,
                 observer=exchange,
                 body=body,
                 timeouts=asked.provider.timeouts or self._timeouts,
+                stream=stream,
             )
 
         exchange.sent = True
@@ -340,8 +371,9 @@ class Gateway:
 def _failure(name: str, error: RelayError) -> GatewayError:
     if isinstance(error, UnsafeRequest):
         return RefusedRequest(f"The request cannot be sent on: {error}.")
-    if isinstance(error, Stopping):
-        return CloudStopping("The cloud is being restarted. Ask again.")
+    if isinstance(error, Stopping | Revoked):
+        revoked = isinstance(error, Revoked)
+        return InvalidKey(KEY_ENDED) if revoked else CloudStopping("The cloud is being restarted. Ask again.")
     if isinstance(error, UpstreamTimeout):
         return UpstreamLate(f"{name} did not answer in time.")
     if isinstance(error, UpstreamProtocolError):

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from httprelay import Stopping, UpstreamTimeout
+from httprelay import Revoked, Stopping, UpstreamTimeout
 from shmastra_cloud.gateway.answers import Redacted, WithoutUsage
 from shmastra_cloud.gateway.asked import NOTHING_SPECIAL
 from shmastra_cloud.gateway.billing import Seen, used
 from shmastra_cloud.gateway.credentials import headers_for_client
-from shmastra_cloud.gateway.errors import CloudStopping, UpstreamLate, UpstreamUnusable
+from shmastra_cloud.gateway.edited import edited
+from shmastra_cloud.gateway.errors import CloudStopping, InvalidKey, UpstreamLate, UpstreamUnusable
 from shmastra_cloud.gateway.estimates import UNSEEN_TOKENS_PER_SECOND, fields_of
 from shmastra_cloud.gateway.formats import error_event
 from shmastra_cloud.gateway.meter import Meter
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BUDGET_SPENT = "The budget is used up, so the answer was ended here."
+KEY_ENDED = "The virtual key is not valid any more."
 _STREAM = b"text/event-stream"
 _TEXTUAL = (b"application/json", _STREAM)
 
@@ -95,7 +97,10 @@ class Exchange:
         if 300 <= status < 400:
             raise UpstreamUnusable(f"{self._provider.name} answered with a redirect, which is not followed.")
         self.status = status
-        kind = dict(headers).get(b"content-type", b"").lower()
+        kind = b""
+        for name, value in headers:
+            if name == b"content-type":
+                kind = value.lower()
         self._textual, self._streams = kind.startswith(_TEXTUAL), kind.startswith(_STREAM)
         if status >= 400:
             self._edit = Redacted(self._provider.keys.all(), self._read_error)
@@ -125,23 +130,16 @@ class Exchange:
             message, code = f"{name} has said nothing for too long.", UpstreamLate.code
         elif isinstance(error, Stopping):
             message, code = "The cloud is being restarted. Ask again.", CloudStopping.code
+        elif isinstance(error, Revoked):
+            message, code = KEY_ENDED, InvalidKey.code
         return error_event(self._provider.style, code, message, responses=self._route.responses)
 
-    def editing(self, send: Send) -> Send:
-        """Return a ``send`` that passes the answer on edited."""
-        running = self.running
-
-        async def edited(message: MutableMapping[str, Any]) -> None:
-            more = message.get("more_body", False)
-            if self._edit is not None and message["type"] == "http.response.body":
-                message["body"] = self._edit.feed(message.get("body", b""), last=not more)
-                if more and not message["body"]:
-                    return
-            await send(message)
-            if more and running is not None and not running.fits and not await running.extend():
-                await self._end(send)
-
-        return edited
+    def through(self, send: Send) -> Send:
+        """Return the ``send`` that the answer goes through: edited, held to its money, or as it is."""
+        running = self.running if self.running is not None and self.running.bounded else None
+        if self._edit is None and running is None:
+            return send
+        return edited(send, self._edit, running, self._end)
 
     async def _end(self, send: Send) -> None:
         """End an answer with an event as its provider sends them, or else by cutting the connection."""

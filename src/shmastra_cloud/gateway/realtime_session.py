@@ -12,6 +12,7 @@ from uuid import UUID
 
 from httprelay.websocket_client import Closed, sendable, short
 from shmastra_cloud.gateway.errors import GatewayError, Idle, InvalidKey, RefusedRequest, UpstreamUnusable
+from shmastra_cloud.gateway.exchange import KEY_ENDED
 from shmastra_cloud.gateway.prices import FREE, Cost
 from shmastra_cloud.gateway.realtime_events import error_event, other_models
 from shmastra_cloud.gateway.realtime_meter import RealtimeMeter, Used
@@ -189,7 +190,7 @@ class Session:
                 return _End("cut", error=Idle(f"Nothing was said for {idle:.0f} seconds."))
             try:
                 if await valid() is None:
-                    return _End("cut", error=InvalidKey("The virtual key is not valid any more."))
+                    return _End("cut", error=InvalidKey(KEY_ENDED))
             except GatewayError as error:
                 return _End("cut", error=error)
             if self._moved > noted + ACTIVE_SECONDS:

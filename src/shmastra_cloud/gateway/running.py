@@ -29,6 +29,11 @@ class Running:
             meter.watch()
 
     @property
+    def bounded(self) -> bool:
+        """Whether the answer is to be ended when what it shows is not paid for."""
+        return self._tokens < math.inf
+
+    @property
     def fits(self) -> bool:
         """Whether what the answer has shown so far is paid for."""
         return self._meter.so_far() <= self._tokens

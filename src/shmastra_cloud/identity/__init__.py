@@ -5,23 +5,27 @@ IdentityError
 ├── UnknownUser      no user has that email
 ├── LastAdmin        there would be no admin any more
 ├── ShutOut          an admin of this cloud has disabled whom the identity provider knows
-└── EmailTaken       the identity provider tells an email that is another user's
+├── EmailTaken       the identity provider tells an email that is another user's
+└── TooManyAttempts  too many attempts to sign in, from one address or in all
 """
 
 from shmastra_cloud.identity.arrival import Arrival, admit
+from shmastra_cloud.identity.attempts import Attempts
 from shmastra_cloud.identity.errors import (
     EmailTaken,
     IdentityError,
     LastAdmin,
     LinkSpent,
     ShutOut,
+    TooManyAttempts,
     UnknownUser,
 )
 from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
 from shmastra_cloud.identity.links import LINK_LIFE, make_link, spend_link
+from shmastra_cloud.identity.links import hash_token as session_hash
 from shmastra_cloud.identity.membership import MEMBERSHIP
 from shmastra_cloud.identity.sessions import Device, Provided, Sessions, User, cookie_name
-from shmastra_cloud.identity.users import Users, owner_of_key
+from shmastra_cloud.identity.users import Users, owner_of_key, renew_keys
 from shmastra_cloud.identity.ways import Way
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "MEMBERSHIP",
     "PURPOSE_KEY",
     "Arrival",
+    "Attempts",
     "Device",
     "EmailTaken",
     "IdentityError",
@@ -37,6 +42,7 @@ __all__ = [
     "Provided",
     "Sessions",
     "ShutOut",
+    "TooManyAttempts",
     "UnknownUser",
     "User",
     "Users",
@@ -47,5 +53,7 @@ __all__ = [
     "make_link",
     "new_virtual_key",
     "owner_of_key",
+    "renew_keys",
+    "session_hash",
     "spend_link",
 ]

@@ -8,8 +8,9 @@ from fastapi.responses import RedirectResponse
 
 from shmastra_cloud.audit import Actor, AuditLog
 from shmastra_cloud.database import transaction
-from shmastra_cloud.identity.sessions import SESSION_LIFE, Device, Provided, cookie_name
+from shmastra_cloud.identity.sessions import Device, Provided, cookie_name
 from shmastra_cloud.peers import client_address
+from shmastra_cloud.returns import forget_return
 from shmastra_cloud.web_context import WebContext, token_of
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ async def enter(
     token = await _start(here, user_id, device, provided)
     response = RedirectResponse(place, 303)
     https = here.settings.https
+    forget_return(response, request.cookies, https=https)
     response.set_cookie(
         cookie_name(https=https),
         token,
-        max_age=int(SESSION_LIFE.total_seconds()),
+        max_age=int(here.sessions.life.total_seconds()),
         httponly=True,
         samesite="lax",
         secure=https,

@@ -23,3 +23,11 @@ class ShutOut(IdentityError):
 
 class EmailTaken(IdentityError):
     """The email that the identity provider tells is that of a user whom it knows as somebody else."""
+
+
+class TooManyAttempts(IdentityError):
+    """Too many attempts to sign in; ``seconds`` until there may be another one."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("There were too many attempts to sign in. Wait a minute, then try again.")
+        self.seconds = max(1, round(seconds))

@@ -11,8 +11,12 @@ from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
 from shmastra_cloud.identity.membership import MEMBERSHIP, write_ended
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from shmastra_cloud.database import Pool, Row
     from shmastra_cloud.secrets_at_rest import Vault
+
+    Connection = asyncpg.Connection[asyncpg.Record]
 
 
 async def owner_of_key(pool: Pool, sha256: bytes) -> uuid.UUID | None:
@@ -21,6 +25,23 @@ async def owner_of_key(pool: Pool, sha256: bytes) -> uuid.UUID | None:
         "select id from users where virtual_key_hash = $1 and disabled_at is null", sha256
     )
     return found
+
+
+async def renew_keys(connection: Connection, vault: Vault) -> int:
+    """Give every user a new virtual key, sealed under another master key than the old one; return how many.
+
+    The old keys are refused. Whoever calls this has the sandboxes given the new ones.
+    """
+    rows = await connection.fetch("select id from users")
+    for row in rows:
+        key = new_virtual_key(row["id"])
+        await connection.execute(
+            "update users set virtual_key = $2, virtual_key_hash = $3 where id = $1",
+            row["id"],
+            vault.seal(key, PURPOSE_KEY),
+            key_hash(key),
+        )
+    return len(rows)
 
 
 class Users:

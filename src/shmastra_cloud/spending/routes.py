@@ -10,13 +10,13 @@ from operator import add
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from shmastra_cloud.identity import User
 from shmastra_cloud.pages import page
 from shmastra_cloud.spending.chart import HEIGHT, WIDTH, Measure, count, dollars, draw
 from shmastra_cloud.spending.days import Usage
-from shmastra_cloud.web_context import visitor
+from shmastra_cloud.web_context import to_sign_in, visitor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -59,11 +59,11 @@ Visitor = Annotated[User | None, Depends(visitor)]
 
 @router.get("/usage")
 async def usage_page(
-    here: Parts, user: Visitor, days: Range = 30, measure: Measure | None = None
+    request: Request, here: Parts, user: Visitor, days: Range = 30, measure: Measure | None = None
 ) -> Response:
     """Show a user what he used, by day and model."""
     if user is None:
-        return RedirectResponse("/", 302)
+        return to_sign_in(request)
     rows = await here.days.of_user(user.id, _since(days))
     return _page(
         rows, days, measure, user, path="/usage", budgets=await here.budgets(user.id), title="Your usage"
@@ -72,11 +72,11 @@ async def usage_page(
 
 @router.get("/manage/usage")
 async def everyones_usage_page(
-    here: Parts, user: Visitor, days: Range = 30, measure: Measure | None = None
+    request: Request, here: Parts, user: Visitor, days: Range = 30, measure: Measure | None = None
 ) -> Response:
     """Show an admin who used what."""
     if user is None:
-        return RedirectResponse("/", 302)
+        return to_sign_in(request)
     if user.role != "admin":
         raise HTTPException(404, {"error": "There is nothing here.", "code": "not_found"})
     rows = await here.days.of_all(_since(days))

@@ -24,13 +24,23 @@ _SCRIPT = re.compile(r"<script(?=[\s>])")
 _COMPRESSIBLE = re.compile(r"text/|application/(javascript|json|wasm)|image/svg")
 MIN_COMPRESSED = 1024
 
-AWAKE = """
+# Says when the page is visible, goes to the sign-in page when nobody is signed in any more, and gives the
+# page's nonce to styles that Studio's libraries add by script; those that come in as text have none.
+OURS = """
 const tell = () => document.visibilityState === "visible" &&
-  fetch("/api/sandbox/awake", {method: "POST", keepalive: true}).catch(() => {});
+  fetch("/api/sandbox/awake", {method: "POST", keepalive: true}).then(answer => {
+    if (answer.status === 401) location.assign("/?returnTo=" + encodeURIComponent(location.pathname));
+  }).catch(() => {});
 tell(); setInterval(tell, 60000); document.addEventListener("visibilitychange", tell);
+const nonce = document.currentScript.nonce, create = document.createElement;
+document.createElement = function (...about) {
+  const made = create.apply(this, about);
+  if (made instanceof HTMLStyleElement) made.nonce = nonce;
+  return made;
+};
 """
 # Studio fills the window by itself, so a note above it takes its height from what Studio fills.
-NOTE = """<style>
+NOTE = """<style nonce="%s">
 body { display: flex; flex-direction: column; height: 100dvh; }
 #root { flex: 1; min-height: 0; }
 #root .h-screen { height: 100%%; }
@@ -80,8 +90,8 @@ class Bundle:
         """
         page = _SCRIPT.sub(f'<script nonce="{nonce}"', self._page)
         if note is not None:
-            page = page.replace('<div id="root">', NOTE % escape(note) + '<div id="root">', 1)
-        return page.replace("</head>", f'<script nonce="{nonce}">{AWAKE}</script></head>', 1)
+            page = page.replace('<div id="root">', NOTE % (nonce, escape(note)) + '<div id="root">', 1)
+        return page.replace("</head>", f'<script nonce="{nonce}">{OURS}</script></head>', 1)
 
     def has(self, name: str) -> bool:
         """Tell whether there is such an asset."""

@@ -14,9 +14,9 @@ from sse_starlette import EventSourceResponse
 
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import User
-from shmastra_cloud.pages import SAFE_HEADERS
+from shmastra_cloud.safe_headers import permissions
 from shmastra_cloud.studio.bundle import Bundle
-from shmastra_cloud.web_context import signed_in, visitor
+from shmastra_cloud.web_context import Admitted, admitted, to_sign_in, visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -50,14 +50,21 @@ Parts = Annotated[StudioParts, Depends(parts)]
 
 
 @router.get("/studio/refresh-events")
-async def refresh_events(here: Parts, _user: Annotated[User, Depends(signed_in)]) -> Response:
+async def refresh_events(here: Parts, who: Annotated[Admitted, Depends(admitted)]) -> Response:
     """Keep Studio's own stream open here, so that it keeps no sandbox awake."""
-    return EventSourceResponse(_refreshes(here.draining), ping=15)
+    return EventSourceResponse(_refreshes(here.draining, who), ping=15)
 
 
-async def _refreshes(draining: Draining) -> AsyncIterator[dict[str, str]]:
-    yield {"data": "connected"}
-    await draining.wait()
+async def _refreshes(draining: Draining, who: Admitted) -> AsyncIterator[dict[str, str]]:
+    ended = asyncio.Event()
+    with who.stream(ended.set):
+        yield {"data": "connected"}
+        waiting = [asyncio.ensure_future(one.wait()) for one in (draining, ended)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
 
 
 @router.get("/studio")
@@ -71,7 +78,7 @@ async def studio(
 ) -> Response:
     """Answer with an asset, or with the page for any other path under ``/studio``."""
     if user is None:
-        return RedirectResponse("/", 302)
+        return to_sign_in(request)
     if here.bundle.has(path):
         return await _asset(here.bundle, path, gzipped="gzip" in accept_encoding)
     if not await here.is_ready(user.id):
@@ -80,22 +87,30 @@ async def studio(
     here.opened(user.id)
     nonce = secrets.token_urlsafe(16)
     return HTMLResponse(
-        here.bundle.page(nonce, here.note), headers={**SAFE_HEADERS, "content-security-policy": _csp(nonce)}
+        here.bundle.page(nonce, here.note),
+        headers={
+            "content-security-policy": _csp(nonce),
+            "permissions-policy": permissions("microphone", "autoplay"),
+        },
     )
 
 
 async def _asset(bundle: Bundle, name: str, *, gzipped: bool) -> Response:
     asset = await asyncio.to_thread(bundle.asset, name)
-    headers = {"cache-control": IMMUTABLE, "x-content-type-options": "nosniff", "vary": "accept-encoding"}
+    headers = {"cache-control": IMMUTABLE, "vary": "accept-encoding"}
     if gzipped and asset.compressed is not None:
         return Response(asset.compressed, 200, {**headers, "content-encoding": "gzip"}, asset.media_type)
     return Response(asset.body, 200, headers, asset.media_type)
 
 
 def _csp(nonce: str) -> str:
-    """Return Studio's policy: it styles elements inline and draws in workers; nothing leaves the origin."""
+    """Return Studio's policy: scripts of the bundle only, never one that comes from a sandbox on this origin.
+
+    It sets styles of single elements, plays what an agent says, and shows pictures of a sandbox's.
+    """
     return (
-        f"default-src 'self'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
-        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self' 'nonce-{nonce}'; "
+        "style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+        "media-src 'self' data: blob:; connect-src 'self'; worker-src blob:; manifest-src 'self'; "
+        "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     )

@@ -53,6 +53,24 @@ def account(name: str) -> Account | None:
     return Account(name, entry.pw_uid, entry.pw_gid)
 
 
+def owner_of(path: Path) -> Account | None:
+    """Return whose a path is; None where it is this process's own user's.
+
+    Raises:
+        Unreadable: it is another's, and this process is not root.
+    """
+    found = path.stat()
+    if found.st_uid == os.geteuid():
+        return None
+    try:
+        name = pwd.getpwuid(found.st_uid).pw_name
+    except KeyError:
+        name = str(found.st_uid)
+    if os.geteuid() != 0:
+        raise Unreadable(f"{path} belongs to the user {name}. Run this as root (sudo), or as {name}.")
+    return Account(name, found.st_uid, found.st_gid)
+
+
 def own(path: Path, who: Account | None, mode: int = 0o700) -> Path:
     """Make a folder that only ``who`` (or this user) may enter."""
     path.mkdir(parents=True, exist_ok=True)

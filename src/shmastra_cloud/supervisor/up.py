@@ -23,6 +23,7 @@ from shmastra_cloud.supervisor.errors import PortTaken
 from shmastra_cloud.supervisor.lock import held
 from shmastra_cloud.supervisor.postgres import Postgres, binaries
 from shmastra_cloud.supervisor.privileges import DEMO, SERVICE, Account, account, check_readable, own
+from shmastra_cloud.supervisor.serving import postgres_child
 from shmastra_cloud.supervisor.webs import NOT_PASSED_ON, WebPlan, web_children
 
 if TYPE_CHECKING:
@@ -44,10 +45,15 @@ async def _nothing_to_build() -> None:
     return
 
 
+def _nothing_to_finish() -> None:
+    return
+
+
 @dataclass(frozen=True)
 class UpPlan:
     """What is to be brought up.
 
+    ``finish`` is called first, when nobody else works on the data folder any more.
     ``environ`` is for web, and but for what ``web_only`` names for the worker; others get none of it.
     ``prepare`` is called with the database's address before they start, ``on_ready`` once all answer, and
     ``on_stop``, which is also given that environment, once nobody can ask for a sandbox any more.
@@ -62,6 +68,7 @@ class UpPlan:
     on_ready: Callable[[str], Awaitable[None]]
     on_stop: Callable[[str, Mapping[str, str]], Awaitable[None]] = _nothing_to_do
     build: Callable[[], Awaitable[None]] = _nothing_to_build
+    finish: Callable[[], None] = _nothing_to_finish
     webs: int = 1
     web_only: frozenset[str] = frozenset()
     database_url: str | None = None
@@ -120,6 +127,7 @@ async def _bring_up(
     plan: UpPlan, say: Callable[[str], None], started: dict[str, Child], sockets: contextlib.ExitStack
 ) -> Mapping[str, str]:
     """Start everything and return web's environment; what can be refused is refused before the long steps."""
+    plan.finish()
     service = account(SERVICE)
     _own_folders(plan, service)
     check_readable(service, [Path(sys.executable), Path(__file__), binaries() / "postgres", plan.data])
@@ -198,18 +206,8 @@ async def _postgres(
     if not postgres.cluster.exists():
         say("making the database")
     await asyncio.to_thread(postgres.prepare)
-    dsn = postgres.dsn
-    child = Child(
-        "postgres",
-        postgres.argv(),
-        {"LANG": "C.UTF-8"},
-        plan.data / "logs",
-        lambda: _accepts(dsn),
-        service,
-        end_signal=signal.SIGINT,
-    )
-    await _start(started, child)
-    return dsn
+    await _start(started, postgres_child(postgres, plan.data / "logs"))
+    return postgres.dsn
 
 
 async def _engine(plan: UpPlan, say: Callable[[str], None], started: dict[str, Child]) -> dict[str, str]:
@@ -281,15 +279,6 @@ async def _answers(url: str, path: Path | None = None) -> bool:
             return (await client.get(url)).status_code == 200
         except httpx.HTTPError:
             return False
-
-
-async def _accepts(dsn: str) -> bool:
-    try:
-        connection = await asyncpg.connect(dsn, timeout=2)
-    except (OSError, asyncpg.PostgresError, TimeoutError):
-        return False
-    await connection.close()
-    return True
 
 
 async def _at_once() -> bool:

@@ -104,6 +104,7 @@ async def run_webs(settings: Settings, words: tuple[str, ...], names: tuple[str,
             await stop.wait()
         finally:
             starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
             notify("STOPPING=1")
             seconds = settings.drain_notice_seconds + settings.drain_seconds + LAST_SECONDS
             await asyncio.gather(*(child.stop(seconds) for child in children))

@@ -32,6 +32,7 @@ from shmastra_cloud.workspaces.lifecycle import Lifecycle
 from shmastra_cloud.workspaces.pause import pause_all
 from shmastra_cloud.workspaces.reconciler import Reconciler
 from shmastra_cloud.workspaces.relay import MastraRelay
+from shmastra_cloud.workspaces.restored import renew_tokens, settle_restored
 from shmastra_cloud.workspaces.resume import Resumer
 from shmastra_cloud.workspaces.routes import WorkspaceParts, heal_router, router
 from shmastra_cloud.workspaces.store import Workspace, Workspaces
@@ -63,5 +64,7 @@ __all__ = [
     "Workspaces",
     "heal_router",
     "pause_all",
+    "renew_tokens",
     "router",
+    "settle_restored",
 ]

@@ -7,7 +7,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from httprelay import ConnectFailed, RelayError, Stopping, UpstreamTimeout
+from httprelay import ConnectFailed, RelayError, Revoked, Stopping, UpstreamTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -103,12 +103,14 @@ class Call:
     def last_event(self, error: RelayError) -> bytes | None:
         """Return the events that make Studio show why a stream ended; None where it would not show them."""
         if self._run_id is None:
-            return None
+            return b"" if isinstance(error, Revoked) else None
         why = "The sandbox stopped while it answered"
         if isinstance(error, UpstreamTimeout):
             why = "The sandbox has said nothing for too long"
         elif isinstance(error, Stopping):
             why = "The cloud was restarted while the sandbox answered"
         text = f"{why}. What came so far is kept; /workspace shows how the sandbox is."
+        if isinstance(error, Revoked):
+            text = "You have been signed out, so the answer ends here."
         chunk = {"type": "error", "runId": self._run_id, "from": "AGENT", "payload": {"error": text}}
         return b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n"

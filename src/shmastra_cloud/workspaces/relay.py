@@ -6,9 +6,19 @@ import asyncio
 import json
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from httprelay import ClientGone, ConnectFailed, RelayError, Stopping, UpstreamTimeout, relay, safe_path
+from httprelay import (
+    ClientGone,
+    ConnectFailed,
+    RelayError,
+    Revoked,
+    Stopping,
+    UpstreamTimeout,
+    relay,
+    safe_path,
+)
+from shmastra_cloud.identity import session_hash
 from shmastra_cloud.origins import header_map, is_foreign, is_same_origin
 from shmastra_cloud.web_context import session_token
 from shmastra_cloud.workspaces.call import Call, NotRunning
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
     from uuid import UUID
 
-    from httprelay import Pool
+    from httprelay import OpenStream, Pool
     from shmastra_cloud.activity import Activity
     from shmastra_cloud.identity import Sessions
     from shmastra_cloud.settings import Settings
@@ -33,6 +43,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What a browser would run, apply or show inside of one of our pages (destinations of the Fetch standard).
+PARTS_OF_PAGES = frozenset((
+    "audioworklet", "embed", "fencedframe", "frame", "iframe", "json", "manifest", "object", "paintworklet",
+    "script", "serviceworker", "sharedworker", "style", "webidentity", "worker", "xslt",
+))  # fmt: skip
 WAIT_SECONDS = 30.0
 RESTART_SECONDS = 6.0
 RESTART_POLL_SECONDS = 0.1
@@ -65,10 +80,11 @@ class MastraRelay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        stream: OpenStream | None = None
         try:
-            user_id = await self._admit(scope)
-            workspace = await self._ready(user_id, scope["method"])
-            await self._pass(scope, receive, send, user_id, workspace)
+            stream = await self._admit(scope)
+            workspace = await self._ready(stream, scope["method"])
+            await self._pass(scope, receive, send, stream, workspace)
         except Refused as refused:
             await _answer(send, refused)
         except ClientGone:
@@ -76,25 +92,34 @@ class MastraRelay:
         except RelayError as error:
             log.info("relaying to a sandbox failed: %s", type(error).__name__)
             await _answer(send, _as_refusal(error))
+        finally:
+            if stream is not None:
+                self._sessions.streams.close(stream)
 
-    async def _admit(self, scope: Scope) -> UUID:
-        headers = header_map(scope["headers"])
-        user = await self._sessions.user(session_token(headers.get("cookie"), https=self._settings.https))
-        if user is None:
+    async def _admit(self, scope: Scope) -> OpenStream:
+        """Let a request in; what is let in can be cut from then on, and is to be closed."""
+        headers, since = header_map(scope["headers"]), self._sessions.streams.news
+        token = session_token(headers.get("cookie"), https=self._settings.https)
+        user = await self._sessions.user(token)
+        if user is None or token is None:
             raise Refused(401, "signed_out", "Sign in first.")
         public_url = self._settings.public_url
         if not is_same_origin(scope["method"], headers, public_url) or is_foreign(headers, public_url):
             raise Refused(403, "cross_origin", "This request does not come from a page of this cloud.")
+        if headers.get("sec-fetch-dest") in PARTS_OF_PAGES:
+            raise Refused(403, "not_a_page", "What a sandbox sends is data, never a part of a page.")
         if not safe_path(scope["raw_path"]):
             raise Refused(400, "bad_path", "This path could be read in two ways.")
         if self._activity.counts(user.id, scope["method"]):
             self._activity.note(user.id, "studio")
-        return user.id
+        return self._sessions.streams.open(user.id, session_hash(token), since)
 
-    async def _ready(self, user_id: UUID, method: str) -> Workspace:
+    async def _ready(self, stream: OpenStream, method: str) -> Workspace:
         """Return the workspace once it is ready, within the time that a browser waits."""
-        end = time.monotonic() + WAIT_SECONDS
+        end, user_id = time.monotonic() + WAIT_SECONDS, cast("UUID", stream.owner)
         while True:
+            if stream.error is not None:
+                raise stream.error
             workspace = await self._watch.find(user_id)
             if workspace is None:
                 raise Refused(404, "no_workspace", "There is no workspace yet. Open /workspace first.")
@@ -123,37 +148,38 @@ class MastraRelay:
         return now is not None and now.status != before.status
 
     async def _pass(
-        self, scope: Scope, receive: Receive, send: Send, user_id: UUID, workspace: Workspace
+        self, scope: Scope, receive: Receive, send: Send, stream: OpenStream, workspace: Workspace
     ) -> None:
+        user_id = cast("UUID", stream.owner)
         streaming = scope["method"] == "POST"
         call = Call(receive, send)
         if streaming:
             self._activity.opened(user_id)
         try:
             try:
-                await self._patiently(scope, call, workspace)
+                await self._patiently(scope, call, workspace, stream)
             except NotRunning as error:
                 if not call.rewind():
                     raise Refused(503, "paused", "The workspace had been paused. Try again.", 1) from error
                 await self._resumer.resume(user_id, "a request found it not running")
                 self._watch.changed(str(user_id))
-                await self._relay(scope, call, await self._ready(user_id, "POST"))
+                await self._relay(scope, call, await self._ready(stream, "POST"), stream)
         finally:
             if streaming:
                 self._activity.closed(user_id)
 
-    async def _patiently(self, scope: Scope, call: Call, workspace: Workspace) -> None:
+    async def _patiently(self, scope: Scope, call: Call, workspace: Workspace, stream: OpenStream) -> None:
         """Relay; a dev server that does not listen may just be starting anew, with code that was changed."""
         end = time.monotonic() + RESTART_SECONDS
         while True:
             try:
-                return await self._relay(scope, call, workspace)
+                return await self._relay(scope, call, workspace, stream)
             except ConnectFailed:
                 if time.monotonic() > end or not call.rewind():
                     raise
             await asyncio.sleep(RESTART_POLL_SECONDS)
 
-    async def _relay(self, scope: Scope, call: Call, workspace: Workspace) -> None:
+    async def _relay(self, scope: Scope, call: Call, workspace: Workspace, stream: OpenStream) -> None:
         sandbox_id = workspace.sandbox_id or ""
         query = scope["query_string"]
         ended = await relay(
@@ -171,8 +197,9 @@ class MastraRelay:
             on_response=_confine,
             on_cut=call.last_event,
             observer=call,
+            stream=stream,
         )
-        if ended == "upstream_error":
+        if ended == "upstream_error" and stream.error is None:
             self._resumer.look_after(workspace)
 
 
@@ -181,6 +208,8 @@ def _confine(_status: int, headers: Headers) -> Headers:
 
 
 def _as_refusal(error: RelayError) -> Refused:
+    if isinstance(error, Revoked):
+        return Refused(401, "signed_out", "Sign in first.")
     if isinstance(error, Stopping):
         return Refused(503, "cloud_restarting", "The cloud is being restarted. Try again.", 1)
     if isinstance(error, UpstreamTimeout):

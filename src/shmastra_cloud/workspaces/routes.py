@@ -15,7 +15,7 @@ from shmastra_cloud.draining import Draining
 from shmastra_cloud.identity import User
 from shmastra_cloud.pages import page
 from shmastra_cloud.returns import safe_return
-from shmastra_cloud.web_context import signed_in, visitor
+from shmastra_cloud.web_context import Admitted, admitted, signed_in, to_sign_in, visitor
 from shmastra_cloud.workspaces.errors import IllegalTransition
 from shmastra_cloud.workspaces.status import MAX_ATTEMPTS, Status, check_report, check_transition
 
@@ -72,13 +72,14 @@ Parts = Annotated[WorkspaceParts, Depends(parts)]
 
 @router.get("/workspace")
 async def workspace_page(
+    request: Request,
     here: Parts,
     user: Annotated[User | None, Depends(visitor)],
     returnTo: str | None = None,  # noqa: N803
 ) -> Response:
     """Show how the sandbox comes up; go on to Studio as soon as it is ready."""
     if user is None:
-        return RedirectResponse("/", 302)
+        return to_sign_in(request)
     here.activity.note(user.id, "workspace page")
     workspace = await here.store.ensure(user.id)
     if workspace.status == "paused":
@@ -96,23 +97,27 @@ async def status(here: Parts, user: Mine) -> Response:
 
 
 @router.get("/api/sandbox/events")
-async def events(here: Parts, user: Mine) -> Response:
+async def events(here: Parts, who: Annotated[Admitted, Depends(admitted)]) -> Response:
     """Stream one ``status`` event per change, the present one first."""
-    await here.store.ensure(user.id)
-    return EventSourceResponse(_changes(here, user.id), ping=15)
+    await here.store.ensure(who.user.id)
+    return EventSourceResponse(_changes(here, who), ping=15)
 
 
-async def _changes(here: WorkspaceParts, user_id: UUID) -> AsyncIterator[dict[str, str]]:
-    last = ""
-    while not here.draining.begun:  # a browser asks again, and is answered by another process
-        workspace = await here.watch.find(user_id)
-        if workspace is None:
-            return
-        data = json.dumps(await _describe(here, workspace))
-        if data != last:
-            last = data
-            yield {"event": "status", "data": data}
-        await here.watch.wait(user_id, STREAM_SECONDS)
+async def _changes(here: WorkspaceParts, who: Admitted) -> AsyncIterator[dict[str, str]]:
+    user_id, last = who.user.id, ""
+    with who.stream(lambda: here.watch.changed(str(user_id))) as stream:
+        while not here.draining.begun:  # a browser asks again, and is answered by another process
+            workspace = await here.watch.find(user_id)
+            if workspace is None:
+                return
+            data = json.dumps(await _describe(here, workspace))
+            if data != last and stream.error is None:
+                last = data
+                yield {"event": "status", "data": data}
+            if stream.error is not None:
+                yield {"event": "signed_out", "data": "{}"}
+                return
+            await here.watch.wait(user_id, STREAM_SECONDS)
 
 
 async def _describe(here: WorkspaceParts, workspace: Workspace) -> dict[str, Any]:

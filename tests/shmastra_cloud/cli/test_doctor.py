@@ -11,6 +11,7 @@ from shmastra_cloud.settings import load_settings
 NAMES = {
     "python", "kernel", "privileges", "user_namespaces", "runc", "mmdebstrap", "seccomp", "cgroups", "disk",
     "node", "studio", "template", "cloud", "database", "sandboxes", "master_key", "providers", "public_url",
+    "sign_in",
 }  # fmt: skip
 
 
@@ -50,6 +51,7 @@ def test_a_running_cloud_is_asked_itself(web: Web) -> None:
     assert [found[name]["status"] for name in ("cloud", "database", "sandboxes")] == ["ok", "ok", "ok"]
     assert found["sandboxes"]["detail"].startswith("http://127.0.0.1:")
     assert found["public_url"]["detail"] == web.url
+    assert (found["reach"]["status"], found["clock"]["status"]) == ("ok", "ok")
 
 
 def test_who_may_not_ask_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shmastra_cloud.database import MigrationFailed, Pool, migrate, open_pool
+from shmastra_cloud.database import MigrationFailed, Pool, known_migrations, migrate, open_pool
 from shmastra_cloud.database.migrate import MIGRATIONS
 
 SCHEMA = """
@@ -79,6 +79,13 @@ async def test_many_processes_at_once_apply_each_file_once(empty_dsn: str) -> No
     assert sorted(len(applied) for applied in results) == [0, 0, 0, len(list(MIGRATIONS.glob("*.sql")))]
     for pool in pools:
         await pool.close()
+
+
+async def test_only_what_is_named_is_applied_and_the_rest_later(empty_dsn: str) -> None:
+    pool, [first, *rest] = await open_pool(empty_dsn), known_migrations()
+    assert await migrate(pool, only=[first, "901_future"]) == [first]
+    assert await migrate(pool) == rest
+    await pool.close()
 
 
 async def test_a_refused_file_leaves_nothing_behind(pool: Pool, tmp_path: Path) -> None:

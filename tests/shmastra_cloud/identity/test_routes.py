@@ -5,7 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 from shmastra_cloud.database import Pool
-from shmastra_cloud.identity import Sessions, Users, make_link
+from shmastra_cloud.identity import Device, Sessions, Users, make_link, session_hash
 from shmastra_cloud.identity.routes import router
 from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.settings import Settings
@@ -46,7 +46,63 @@ async def test_a_link_signs_in_once_and_logout_ends_it(
     assert (await browser.get("/")).status_code == 200
 
 
+async def test_a_user_sees_where_he_is_signed_in_and_ends_what_he_likes(
+    browser: httpx.AsyncClient, pool: Pool, vault: Vault
+) -> None:
+    users, sessions = Users(pool, vault), Sessions(pool)
+    ann, bob = [await users.invite(email) for email in ("ann@example.com", "bob@example.com")]
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    own = await sessions.start(ann, device=Device("192.0.2.7", firefox))
+    other = await sessions.start(ann, device=Device("198.51.100.9", "<script>alert(1)</script>"))
+    bobs = await sessions.start(bob, device=Device("203.0.113.1", "curl/8"))
+    signed_out = await browser.get("/sessions")
+    assert (signed_out.status_code, signed_out.headers["location"]) == (302, "/")
+    browser.cookies.clear()
+    browser.cookies.set("shmastra_session", own)
+    text = (await browser.get("/sessions")).text
+    assert "Firefox on Linux · this browser" in text
+    assert "192.0.2.7 · one-time link" in text
+    assert "198.51.100.9" in text
+    assert "203.0.113.1" not in text
+    assert "<script>alert(1)" not in text
+    for one in await sessions.of(ann) + await sessions.of(bob):
+        if bytes(one["token_hash"]) != session_hash(own):
+            ended = await browser.post(f"/sessions/{one['id']}/end")
+            assert (ended.status_code, ended.headers["location"]) == (303, "/sessions")
+    assert await Sessions(pool).user(other) is None
+    assert await Sessions(pool).user(own)
+    assert await Sessions(pool).user(bobs), "ann has ended a session of bob's"
+
+
+async def test_a_sign_out_everywhere_ends_every_session(
+    browser: httpx.AsyncClient, pool: Pool, vault: Vault
+) -> None:
+    user_id, sessions = await Users(pool, vault).invite("ann@example.com"), Sessions(pool)
+    tokens = [await sessions.start(user_id) for _ in range(3)]
+    browser.cookies.set("shmastra_session", tokens[0])
+    assert (await browser.post("/logout")).headers["location"] == "/"
+    browser.cookies.set("shmastra_session", tokens[1])
+    assert await Sessions(pool).user(tokens[2])
+    answer = await browser.post("/logout?everywhere=1")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert await Sessions(pool).user(tokens[2]) is None
+
+
+async def test_where_somebody_wanted_to_go_is_kept_until_he_has_signed_in(
+    browser: httpx.AsyncClient, pool: Pool, vault: Vault
+) -> None:
+    token, _ = await make_link(pool, await Users(pool, vault).invite("ann@example.com"))
+    away = await browser.get("/sessions?x=1")
+    assert away.headers["location"] == "/"
+    assert 'name="returnTo"' not in (await browser.get("/")).text  # no way to hand it to
+    back = await browser.post(f"/login/link/{token}")
+    assert back.headers["location"] == "/sessions?x=1"
+    assert "shmastra_return" not in browser.cookies
+    assert (await browser.get("/", params={"returnTo": "/usage"})).headers["location"] == "/usage"
+    assert (await browser.get("/", params={"returnTo": "//e.x"})).headers["location"] == "/workspace"
+
+
 async def test_pages_allow_no_script_but_their_own(browser: httpx.AsyncClient) -> None:
     answer = await browser.get("/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert answer.headers["x-frame-options"] == "DENY"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]

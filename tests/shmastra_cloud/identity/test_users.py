@@ -1,9 +1,10 @@
 import asyncio
 
+import asyncpg
 import pytest
 
 from shmastra_cloud.database import Pool
-from shmastra_cloud.identity import Sessions, UnknownUser, Users, key_hash
+from shmastra_cloud.identity import Sessions, UnknownUser, Users, key_hash, renew_keys
 from shmastra_cloud.secrets_at_rest import Vault
 
 
@@ -28,6 +29,22 @@ async def test_a_key_is_found_by_its_hash_until_rotated_or_disabled(pool: Pool, 
     assert await users.owner_of_key(key_hash(new)) is None
     await users.set_disabled("ann@example.com", disabled=False)
     assert await users.owner_of_key(key_hash(new)) == user
+
+
+async def test_everybody_gets_another_key_under_another_master_key(
+    dsn: str, pool: Pool, vault: Vault
+) -> None:
+    users, other = Users(pool, vault), Vault(b"o" * 32)
+    ids = [await users.invite(f"{name}@example.com") for name in "ab"]
+    before = [await users.virtual_key(user_id) for user_id in ids]
+    connection = await asyncpg.connect(dsn)
+    assert await renew_keys(connection, other) == 2
+    await connection.close()
+    for user_id, old in zip(ids, before, strict=True):
+        new = await Users(pool, other).virtual_key(user_id)
+        assert new != old
+        assert await users.owner_of_key(key_hash(new)) == user_id
+        assert await users.owner_of_key(key_hash(old)) is None
 
 
 async def test_the_key_stands_nowhere_in_the_clear(pool: Pool, vault: Vault) -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from shmastra_cloud.studio.patches import patched
 
 # As the bundle's main script has them.
@@ -32,6 +34,12 @@ def test_a_message_that_was_read_back_is_shown_once() -> None:
     assert b"!Ee.has(same.id)" in new
     assert new.count(b"(") == new.count(b")")
     assert b"\\" not in new
+
+
+@pytest.mark.parametrize("made", [b'return new Function("")', b'const e=Function;return new e("")'])
+def test_nobody_asks_whether_code_can_be_made_of_text(made: bytes) -> None:
+    script = b"if(x)return!1;try{" + made + b",!0}catch{return!1}});function pq(e){"
+    assert patched(script) == b"if(x)return!1;return!1});function pq(e){"
 
 
 def test_anything_else_is_left_alone() -> None:

@@ -1,19 +1,22 @@
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from httprelay import OpenStreams
 from shmastra_cloud.database import Pool
 from shmastra_cloud.draining import Draining
-from shmastra_cloud.identity import Sessions, Users
+from shmastra_cloud.identity import Sessions, User, Users
 from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.settings import load_settings
 from shmastra_cloud.studio import Bundle, StudioParts, router
 from shmastra_cloud.studio.routes import _refreshes
-from shmastra_cloud.web_context import WebContext
+from shmastra_cloud.web_context import Admitted, WebContext
 
 
 class World:
@@ -82,11 +85,30 @@ async def test_who_has_no_ready_sandbox_goes_to_the_start_up_page_and_back(
 
 
 async def test_the_refresh_stream_says_that_it_is_connected() -> None:
-    draining = Draining()
-    stream = _refreshes(draining)
+    draining, who = Draining(), _admitted()
+    stream = _refreshes(draining, who)
     assert await anext(stream) == {"data": "connected"}
     draining.begin()
     assert [one async for one in stream] == []
+
+
+async def test_the_refresh_stream_ends_as_soon_as_its_session_does() -> None:
+    who = _admitted()
+    stream = _refreshes(Draining(), who)
+    assert await anext(stream) == {"data": "connected"}
+    cutting = asyncio.create_task(who.streams.run())
+    who.streams.ended(who.session)
+    async with asyncio.timeout(1):
+        assert [one async for one in stream] == []
+    cutting.cancel()
+    assert len(who.streams) == 0
+
+
+def _admitted() -> Admitted:
+    async def nobody(_asked: Any) -> list[bytes]:
+        return []
+
+    return Admitted(User(uuid4(), "ann@example.com", "member"), b"s", 0, OpenStreams(nobody))
 
 
 async def test_a_note_stands_above_studio_where_there_is_one(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shmastra_cloud.supervisor import Unreadable
-from shmastra_cloud.supervisor.privileges import SERVICE, account, check_readable, own, wrapped
+from shmastra_cloud.supervisor.privileges import SERVICE, account, check_readable, own, owner_of, wrapped
 
 
 @pytest.mark.engine
@@ -27,6 +27,22 @@ def test_a_service_runs_without_roots_rights(tmp_path: Path) -> None:
     secret = own(tmp_path / "secret", None)
     with pytest.raises(Unreadable, match=str(secret)):
         check_readable(who, [secret])
+
+
+@pytest.mark.engine
+def test_whose_a_folder_is_decides_who_may_work_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = account(SERVICE)
+    assert who is not None
+    assert owner_of(tmp_path) is None
+    os.chown(tmp_path, who.uid, who.gid)
+    assert owner_of(tmp_path) == who
+    os.chown(tmp_path, 4_000_000, 4_000_000)  # of no name
+    assert getattr(owner_of(tmp_path), "name", None) == "4000000"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(Unreadable, match=f"{tmp_path} belongs to the user 4000000.*sudo"):
+        owner_of(tmp_path)
 
 
 @pytest.mark.engine

@@ -9,11 +9,12 @@ import pytest
 from fastapi import FastAPI
 from tests.doubles.engine import Works
 
+from httprelay import OpenStreams
 from shmastra_cloud.database import Pool
-from shmastra_cloud.identity import Sessions, Users, key_hash
+from shmastra_cloud.identity import Sessions, User, Users, key_hash
 from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.settings import load_settings
-from shmastra_cloud.web_context import WebContext
+from shmastra_cloud.web_context import Admitted, WebContext
 from shmastra_cloud.workspaces import (
     Activity,
     Resumer,
@@ -88,7 +89,8 @@ async def test_a_change_is_streamed_after_the_present_state(
     parts: WorkspaceParts, store: Workspaces, user_id: UUID
 ) -> None:
     row = await store.ensure(user_id)
-    changes = _changes(parts, user_id)
+    streams = OpenStreams(_nobody)
+    changes = _changes(parts, Admitted(User(user_id, "ann@example.com", "member"), b"s", 0, streams))
     first = json.loads((await anext(changes))["data"])
     assert (first["status"], first["stage"]) == ("provisioning", "queued")
     await store.move(row, "ready", actor="worker", reason="up", under_lease=False)
@@ -96,6 +98,25 @@ async def test_a_change_is_streamed_after_the_present_state(
         second = json.loads((await anext(changes))["data"])
     assert second["status"] == "ready"
     assert [event["to_status"] for event in second["events"]] == ["ready", "provisioning"]
+
+
+async def test_a_stream_of_changes_ends_as_soon_as_its_session_does(
+    parts: WorkspaceParts, store: Workspaces, user_id: UUID
+) -> None:
+    await store.ensure(user_id)
+    streams = OpenStreams(_nobody)
+    changes = _changes(parts, Admitted(User(user_id, "ann@example.com", "member"), b"s", 0, streams))
+    assert (await anext(changes))["event"] == "status"
+    cutting = asyncio.create_task(streams.run())
+    streams.ended(b"s")
+    async with asyncio.timeout(1):
+        assert [one["event"] async for one in changes] == ["signed_out"]
+    cutting.cancel()
+    assert len(streams) == 0
+
+
+async def _nobody(_asked: Any) -> list[bytes]:
+    return []
 
 
 async def test_reset_needs_the_email_typed(ann: httpx.AsyncClient, pool: Pool) -> None:
