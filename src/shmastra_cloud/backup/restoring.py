@@ -63,10 +63,7 @@ async def restore(settings: Settings, path: Path, how: How, say: Callable[[str],
         moves.clear(data)
         there = _there(data, manifest)
         if there and not how.replace:
-            raise Occupied(
-                f"There is an installation already: {', '.join(map(str, there))}. Choose another folder with "
-                "--data, or add --force, which keeps what is there in a folder beside."
-            )
+            raise _occupied(there)
         vault = _key(settings, manifest, how)
         check_space(data, manifest.files_bytes, "what is in the backup")
         try:
@@ -142,6 +139,13 @@ def _there(data: Path, manifest: Manifest) -> list[Path]:
     return found
 
 
+def _occupied(there: list[Path]) -> Occupied:
+    return Occupied(
+        f"There is an installation already: {', '.join(map(str, there))}. Choose another folder with --data, "
+        "or add --force, which keeps what is there in a folder beside."
+    )
+
+
 def _key(settings: Settings, manifest: Manifest, how: How) -> Vault | None:
     """Return the master key at hand, made where a new one is wanted; None where there is none.
 
@@ -152,13 +156,15 @@ def _key(settings: Settings, manifest: Manifest, how: How) -> Vault | None:
     if settings.master_key is None and not path.exists() and not how.new_key:
         return None
     vault = load_vault(settings)
-    fits = manifest.master_key in (None, vault.fingerprint.hex())
+    held = {fingerprint.hex() for fingerprint in vault.fingerprints}
+    fits = manifest.master_key is None or manifest.master_key in held
     if how.new_key and fits:
         raise WrongKey("The master key at hand is that of the backup: nothing has to be sealed anew.")
     if not fits and not how.new_key:
         raise WrongKey(
             f"The master key at hand has the fingerprint {vault.fingerprint.hex()[:SHOWN]}, and the backup "
-            f"needs {str(manifest.master_key)[:SHOWN]}. Put that key into {path} (or SHMASTRA_MASTER_KEY). "
+            f"needs {str(manifest.master_key)[:SHOWN]}. Put that key into {path} (or SHMASTRA_MASTER_KEY); "
+            "one that was replaced lies beside it in a file whose name ends with that fingerprint. "
             "If it is lost, --new-master-key gives everybody a new virtual key."
         )
     return vault

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 COPY_SECONDS = 3600.0
 # What ends with a session or a minute: whoever comes back signs in anew, and no ended session comes back.
 LEFT_OUT = frozenset(
-    {"schema_migrations", "sessions", "login_links", "workos_codes", "rate_windows", "stream_slots"}
+    {
+        "schema_migrations",
+        "sessions",
+        "login_links",
+        "workos_codes",
+        "sign_in_attempts",
+        "rate_windows",
+        "stream_slots",
+    }
 )
 
 _COLUMNS = """
@@ -90,6 +98,17 @@ async def empty(connection: Connection, tables: list[Shape]) -> None:
     """Delete what the migrations themselves put into new tables."""
     names = ", ".join(f"public.{_quoted(shape.name)}" for shape in tables)
     await connection.execute(f"truncate {names} cascade")
+
+
+async def set_triggers(connection: Connection, tables: list[Shape], *, fire: bool) -> None:
+    """Have our own triggers not fire while rows come back, or fire again; those of references always do.
+
+    What a trigger made of a row is in the backup too: usage by day would be counted twice. And a backup that
+    was made while the master key was replaced holds secrets under both keys, which the triggers refuse.
+    """
+    for shape in tables:
+        name, how = _quoted(shape.name), "enable" if fire else "disable"
+        await connection.execute(f"alter table public.{name} {how} trigger user")
 
 
 async def copy_in(connection: Connection, table: Table, there: list[Shape], data: Iterator[bytes]) -> None:

@@ -63,6 +63,13 @@ class Provided:
     life_seconds: float | None = None
 
 
+def life_of(provided: Provided | None, longest: dt.timedelta) -> dt.timedelta:
+    """Return how long a session may last, from its start."""
+    if provided is None or provided.life_seconds is None:
+        return longest
+    return min(longest, dt.timedelta(seconds=provided.life_seconds))
+
+
 @dataclass(frozen=True)
 class Device:
     """Where a session is used, for the person who looks through his sessions; untrusted text, cut to size."""
@@ -111,7 +118,7 @@ class Sessions:
             " provider_secret, check_after, address, agent) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             hash_token(token),
             user_id,
-            now + self._life_of(provided),
+            now + life_of(provided, self.life),
             provided.source if provided else "local",
             provided.session if provided else None,
             provided.secret if provided else None,
@@ -126,11 +133,6 @@ class Sessions:
             PER_USER,
         )
         return token
-
-    def _life_of(self, provided: Provided | None) -> dt.timedelta:
-        if provided is None or provided.life_seconds is None:
-            return self.life
-        return min(self.life, dt.timedelta(seconds=provided.life_seconds))
 
     async def user(self, token: str | None) -> User | None:
         """Return who a cookie's token belongs to, or None."""

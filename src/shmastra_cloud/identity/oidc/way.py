@@ -28,7 +28,7 @@ def oidc_way(settings: Settings, pool: Pool, vault: Vault, users: Users) -> Way:
     """Return the way through the provider that is set; nothing is asked of it yet."""
     config = Config.of(settings)
     provider, sessions = Provider(config), ProvidedSessions(pool, vault)
-    parts = OidcParts(provider, sessions, users, Attempts(config, vault.fingerprint))
+    parts = OidcParts(provider, sessions, users, Attempts(vault))
 
     def bind(request: Request) -> None:
         request.state.oidc = parts
