@@ -24,7 +24,9 @@ from starlette.exceptions import HTTPException
 from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, budgets, reach, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
-from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
+from shmastra_cloud.api_tokens import Logins, Tokens
+from shmastra_cloud.api_tokens import routes as api_tokens
+from shmastra_cloud.database import AWAY, Notifications, check_master_key, check_schema, open_pool
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
@@ -32,12 +34,13 @@ from shmastra_cloud.housekeeping import sweep
 from shmastra_cloud.identity import Sessions, Users, choose, key_hash
 from shmastra_cloud.identity.limit import SignInLimit
 from shmastra_cloud.identity.routes import router as identity_router
+from shmastra_cloud.mail import Post
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.safe_headers import SafeHeaders
-from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.secrets_at_rest import HEARD, Holding, MasterKeyError, load_vault
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MANAGE, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -77,11 +80,11 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     """
     bundle = studio.Bundle(settings.studio, settings.public_url)
     vault = load_vault(settings)
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, size=settings.database_connections)
     await check_schema(pool)
     await check_master_key(pool, vault)
     draining = Draining()
-    notifications = Notifications(dsn, {}, lambda: None)
+    notifications = Notifications(dsn, {}, lambda: None, pulse=Holding(vault))
     sessions = Sessions(
         pool,
         lambda: notifications.connected,
@@ -93,17 +96,24 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
+    await choose.end_others(settings, pool)
     ways = choose.ways(settings, pool, vault, users)
-    context = WebContext(settings, pool, sessions, ways)
+    post = None
+    if settings.smtp is not None and settings.sign_in == "local":
+        post = Post(pool, settings.smtp, settings.public_url)
+    context = WebContext(settings, pool, sessions, ways, post)
+    tokens = Tokens(pool)
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    manage = admin.ManageGate(commands, admin.Callers(context))
+    manage = admin.ManageGate(commands, admin.Callers(context, tokens))
     notifications.subscribe(
         {
             **gateway.heard,
             "sandbox": watch.changed,
             "session": partial(_heard, [sessions.ended], manage.changed),
+            "api_token": lambda _: manage.changed(),
             "user": partial(_heard, [sessions.user_changed, gateway.heard["user"]], manage.changed),
+            HEARD: lambda _: vault.reload(),
         },
         partial(_forget_all, sessions, watch, gateway.forget, manage.changed),
     )
@@ -138,10 +148,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         spending.router,
         budgets.router,
         reach.router,
+        api_tokens.router,
         *(way.router for way in ways),
     )
     book = budgets.Budgets(pool)
     pages.state.context = context
+    pages.state.api_tokens = api_tokens.TokenParts(tokens, Logins(pool))
     pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
@@ -156,7 +168,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
-    hooks = [path for way in ways for path in way.hooks]
+    hooks = [api_tokens.BEGIN, api_tokens.POLL, *(path for way in ways for path in way.hooks)]
     rest = Probes(
         SameOrigin(SmallBodies(SignInLimit(pages, context)), settings.public_url, hooks),
         ready,
@@ -166,7 +178,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         {
             GATEWAY: gateway.served,
             MASTRA: relay,
-            MANAGE: SameOrigin(manage, settings.public_url),
+            MANAGE: SameOrigin(manage, settings.public_url, programs=True),
         },
         rest,
     )
@@ -184,6 +196,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             sessions.streams.run(),
             sweep(context),
             activity.run(),
+            *([] if post is None else [post.run()]),
             *gateway.background,
             *(work for way in ways for work in way.background),
         ],
@@ -209,9 +222,10 @@ async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
         MasterKeyError: the master key cannot be had.
     """
     vault = load_vault(settings)
-    pool = await open_pool(dsn, patience=5)
+    pool = await open_pool(dsn, patience=5, size=2)
     engine = Engine(settings)
     try:
+        await check_schema(pool)
         await check_master_key(pool, vault)
         commands = _control(admin.router)
         commands.state.admin = admin_parts(
@@ -231,6 +245,7 @@ def admin_parts(
     return admin.AdminParts(
         settings=settings,
         pool=pool,
+        vault=vault,
         users=Users(pool, vault),
         store=store,
         engine=engine,
@@ -245,8 +260,10 @@ def _control(*routers: Any) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(MasterKeyError, _sealed)
     app.add_exception_handler(asyncio.TimeoutError, _away)
-    app.add_exception_handler(OSError, _away)
+    for kind in (OSError, *AWAY):
+        app.add_exception_handler(kind, _away)
     return app
 
 
@@ -261,7 +278,7 @@ async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     status = getattr(error, "status_code", 500)
     if not isinstance(detail, dict):
         detail = {"error": str(detail), "code": "not_found" if status == 404 else "refused"}
-    return JSONResponse(detail, status)
+    return JSONResponse(detail, status, getattr(error, "headers", None))
 
 
 async def _malformed(_request: Request, error: Exception) -> JSONResponse:
@@ -269,6 +286,12 @@ async def _malformed(_request: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems[:3])
     return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 400)
+
+
+async def _sealed(_request: Request, error: Exception) -> JSONResponse:
+    log.error("a secret cannot be opened: %s", error)
+    text = "A secret of this workspace cannot be opened. An admin finds out why with `shmastra doctor`."
+    return JSONResponse({"error": text, "code": "master_key"}, 503)
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:

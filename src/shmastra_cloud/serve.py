@@ -138,6 +138,7 @@ def _settle() -> None:
 def _server(app: Asgi, protocol: type[asyncio.Protocol], tls: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         cast("Any", app),
+        interface="asgi3",  # else uvicorn takes what is no coroutine function for an older one
         http=protocol,
         ws="none",
         lifespan="off",
@@ -158,11 +159,13 @@ async def _until_one_ends(
     end: End,
     ending: asyncio.Task[None],
 ) -> None:
-    """Wait for the servers; a background task that ends has failed, and ends the process."""
+    """Wait for the servers; a background task that ends has failed, and ends the process without waiting."""
     servers = asyncio.gather(*serving)
     waited: list[asyncio.Future[Any]] = [servers, *tasks]
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     end.begin()
+    if any(task.done() for task in tasks):
+        end.hurried.set()
     await ending
     await servers
     for task in tasks:
@@ -175,11 +178,11 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
     from shmastra_cloud.identity import Users
     from shmastra_cloud.provider_list import announced
-    from shmastra_cloud.secrets_at_rest import load_vault
+    from shmastra_cloud.secrets_at_rest import HEARD, Holding, load_vault
     from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
     vault = load_vault(settings)
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, size=settings.database_connections)
     engine = Engine(settings)
     try:
         await check_schema(pool)
@@ -193,7 +196,12 @@ async def run_worker(settings: Settings, dsn: str) -> None:
             settings.template,
             further_providers=partial(announced, pool),
         )
-        notifications = Notifications(dsn, {"sandbox": reconciler.wake}, reconciler.wake)
+        notifications = Notifications(
+            dsn,
+            {"sandbox": reconciler.wake, HEARD: lambda _: vault.reload()},
+            reconciler.wake,
+            pulse=Holding(vault),
+        )
         work = asyncio.gather(notifications.run(), reconciler.run())
         with _signals(work.cancel), contextlib.suppress(asyncio.CancelledError):
             notify("READY=1")

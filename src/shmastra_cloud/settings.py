@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from shmastra_cloud.oidc_settings import OidcSettings
 from shmastra_cloud.peers import TrustedProxies
 from shmastra_cloud.sign_in_choice import SignIn, chosen_way
+from shmastra_cloud.smtp_server import SmtpServer, parse_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class Settings(BaseSettings):
+class Settings(OidcSettings):
     """The cloud's configuration."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -35,6 +37,7 @@ class Settings(BaseSettings):
     public_url_setting: str | None = Field(None, validation_alias="SHMASTRA_PUBLIC_URL")
     gateway_url_setting: str | None = Field(None, validation_alias="SHMASTRA_GATEWAY_URL")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    database_connections: int = Field(6, ge=2, le=100, validation_alias="SHMASTRA_DATABASE_CONNECTIONS")
     master_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_MASTER_KEY")
     master_key_file: Path | None = Field(None, validation_alias="SHMASTRA_MASTER_KEY_FILE")
     e2b_api_key: SecretStr | None = Field(None, validation_alias="E2B_API_KEY")
@@ -68,6 +71,8 @@ class Settings(BaseSettings):
     workos_webhook_secret: SecretStr | None = Field(None, validation_alias="WORKOS_WEBHOOK_SECRET")
     workos_admin_roles_setting: str = Field("admin", validation_alias="SHMASTRA_WORKOS_ADMIN_ROLES")
     trusted_proxies_setting: str = Field("", validation_alias="SHMASTRA_TRUSTED_PROXIES")
+    smtp_url: SecretStr | None = Field(None, validation_alias="SHMASTRA_SMTP_URL")
+    mail_from: str | None = Field(None, validation_alias="SHMASTRA_MAIL_FROM")
     metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
         "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",
@@ -86,6 +91,11 @@ class Settings(BaseSettings):
             _check_url(self.workos_base_url, "WORKOS_BASE_URL")
             if not self.workos_base_url.startswith("https://") and not _is_loopback(self.workos_base_url):
                 raise ValueError("WORKOS_BASE_URL must be an https address: the API key goes there")
+        return self
+
+    @model_validator(mode="after")
+    def _mail_can_be_sent(self) -> Self:
+        _ = self.smtp
         return self
 
     @model_validator(mode="after")
@@ -136,6 +146,17 @@ class Settings(BaseSettings):
         return TrustedProxies.parse(self.trusted_proxies_setting)
 
     @cached_property
+    def smtp(self) -> SmtpServer | None:
+        """The server that mail is handed over to, if there is one.
+
+        Raises:
+            ValueError: its address, or the sender's, cannot be used.
+        """
+        return (
+            None if self.smtp_url is None else parse_server(self.smtp_url.get_secret_value(), self.mail_from)
+        )
+
+    @cached_property
     def sign_in(self) -> SignIn:
         """The way to sign in, beside one-time links.
 
@@ -151,6 +172,7 @@ class Settings(BaseSettings):
                     "WORKOS_ORGANIZATION_ID": self.workos_organization_id,
                     "WORKOS_COOKIE_PASSWORD": self.workos_cookie_password,
                 },
+                "oidc": self.oidc_needed,
             },
         )
 
