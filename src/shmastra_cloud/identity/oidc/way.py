@@ -29,7 +29,7 @@ def oidc_way(settings: Settings, pool: Pool, vault: Vault, users: Users) -> Way:
     """Return the way through the provider that is set; nothing is asked of it yet."""
     config = Config.of(settings)
     provider, sessions = Provider(config), ProvidedSessions(pool, vault)
-    parts = OidcParts(provider, sessions, users, Attempts(config, vault.fingerprint), Limit())
+    parts = OidcParts(provider, sessions, users, Attempts(config, settings.public_url.encode()), Limit())
 
     def bind(request: Request) -> None:
         request.state.oidc = parts
