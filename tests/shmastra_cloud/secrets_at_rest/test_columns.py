@@ -15,7 +15,6 @@ NOT_SEALED = {
     "installation.retiring_key_fingerprint",
     "retired_master_keys.fingerprint",
     "schema_migrations.sha256",
-    "oidc_spent.hash",
     "workos_used.name",
     "workos_codes.attempt",
     "workos_codes.email",
