@@ -138,6 +138,7 @@ def _settle() -> None:
 def _server(app: Asgi, protocol: type[asyncio.Protocol], tls: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         cast("Any", app),
+        interface="asgi3",  # else uvicorn takes what is no coroutine function for an older one
         http=protocol,
         ws="none",
         lifespan="off",
