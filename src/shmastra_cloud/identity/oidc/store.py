@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from shmastra_cloud.database import transaction
 from shmastra_cloud.identity.membership import write_arrival
-from shmastra_cloud.identity.sessions import SESSION_LIFE
 from shmastra_cloud.secrets_at_rest import MasterKeyError
 
 if TYPE_CHECKING:
@@ -88,14 +87,15 @@ class ProvidedSessions:
         )
         return replace(due, sealed=sealed) if found else None
 
-    async def prolong(self, due: Due, life: float) -> None:
-        """Let a session live for ``life`` seconds from now, as the provider has said yes; 30 days in all."""
+    async def prolong(self, due: Due, seconds: float, longest: float) -> None:
+        """Let a session live for some seconds from now, as the provider has said yes; ``longest`` in all."""
         await self.pool.execute(
             "update sessions set expires_at = greatest(expires_at,"
-            " least(created_at + $2, now() + make_interval(secs => $3))) where token_hash = $1",
+            " least(created_at + make_interval(secs => $3), now() + make_interval(secs => $2)))"
+            " where token_hash = $1",
             due.token_hash,
-            SESSION_LIFE,
-            life,
+            seconds,
+            longest,
         )
 
     async def put_off(self, due: Due, seconds: float) -> None:

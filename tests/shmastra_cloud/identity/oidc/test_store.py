@@ -66,14 +66,14 @@ async def test_a_session_is_prolonged_up_to_thirty_days_and_never_cut(
     await begin(store, vault, "ann")
     [due] = await store.take_due(9)
     left = "select extract(epoch from expires_at - now())::int from sessions"
-    await store.prolong(due, 3600)
+    await store.prolong(due, 3600, 2_592_000)
     assert 3590 <= await store.pool.fetchval(left) <= 3600
-    await store.prolong(due, 60)
+    await store.prolong(due, 60, 2_592_000)
     assert await store.pool.fetchval(left) > 3500
     await store.pool.execute(
         "update sessions set created_at = now() - interval '30 days' + interval '2 hours'"
     )
-    await store.prolong(due, 10_000_000)
+    await store.prolong(due, 10_000_000, 2_592_000)
     assert 7100 <= await store.pool.fetchval(left) <= 7200
 
 
