@@ -51,7 +51,7 @@ class OpenStream:
 
 
 class OpenStreams:
-    """The open streams of a process by their owners; :meth:`run` ends those that may go on no longer.
+    """The open streams of a process by their credentials; :meth:`run` ends those that may go on no longer.
 
     ``still_good`` returns which of some credentials are good; any exception means that it cannot tell now,
     and it is asked again. Opening and closing cost no query and no look at other streams.
@@ -75,9 +75,9 @@ class OpenStreams:
         Where something has been heard meanwhile, the check may be older than that, and is made again.
         """
         stream = OpenStream(owner, credential)
-        mine = self._streams.get(owner)
+        mine = self._streams.get(credential)
         if mine is None:
-            self._streams[owner] = {stream}
+            self._streams[credential] = {stream}
         else:
             mine.add(stream)
         if since != self.news:
@@ -86,11 +86,11 @@ class OpenStreams:
 
     def close(self, stream: OpenStream) -> None:
         """Forget a stream that has ended."""
-        mine = self._streams.get(stream.owner)
+        mine = self._streams.get(stream.credential)
         if mine is not None:
             mine.discard(stream)
             if not mine:
-                del self._streams[stream.owner]
+                del self._streams[stream.credential]
 
     def ended(self, credential: Hashable) -> None:
         """Take note that a credential has ended: whatever it let in is cut."""
@@ -100,8 +100,7 @@ class OpenStreams:
     def suspect(self, owner: Hashable) -> None:
         """Take note that something of an owner has changed: what he has open is checked anew."""
         self.news += 1
-        if owner in self._streams:
-            self._look(self._suspects, owner)
+        self._look(self._suspects, owner)
 
     def suspect_all(self) -> None:
         """Have everything checked anew, after news may have been missed."""
@@ -131,19 +130,18 @@ class OpenStreams:
         what.add(one)
         self._wanted.set()
 
-    def _cut(self, credentials: Collection[Hashable]) -> None:
-        if not credentials:
-            return
-        for mine in list(self._streams.values()):
-            for stream in list(mine):
-                if stream.credential in credentials:
-                    stream.cut(Revoked("who asked may not ask any more"))
+    def _cut(self, credentials: Iterable[Hashable]) -> None:
+        for credential in credentials:
+            for stream in list(self._streams.get(credential, ())):
+                stream.cut(Revoked("who asked may not ask any more"))
 
     async def _check(self, owners: Collection[Hashable] | None) -> None:
         """Ask which credentials are good, of some owners or of all (None), and cut the others' streams."""
-        chosen = list(self._streams) if owners is None else owners
-        asked = {stream.credential for owner in chosen for stream in self._streams.get(owner, ())}
-        left = list(asked)
-        for start in range(0, len(left), BATCH):
-            some = left[start : start + BATCH]
+        asked = [
+            credential
+            for credential, mine in self._streams.items()
+            if owners is None or next(iter(mine)).owner in owners
+        ]
+        for start in range(0, len(asked), BATCH):
+            some = asked[start : start + BATCH]
             self._cut(set(some) - set(await self._still_good(some)))

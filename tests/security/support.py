@@ -172,6 +172,17 @@ class Cloud:
                 return b""
             return answer
 
+    def head(self, line: str, *headers: str, body: bytes = b"") -> bytes:
+        """Send a request of one line and headers, and return the head of what comes back."""
+        lines = [f"{line} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", "Connection: close", *headers]
+        lines += [f"Content-Length: {len(body)}"] if body else []
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as client:
+            client.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+            answer = b""
+            while b"\r\n\r\n" not in answer and (piece := client.recv(65536)):
+                answer += piece
+            return answer.partition(b"\r\n\r\n")[0]
+
     def ask(self, line: str, *headers: str, body: bytes = b"", host: str | None = None) -> bytes:
         """Send a request of one line and headers, verbatim, and read until the server closes."""
         lines = [f"{line} HTTP/1.1", f"Host: {host or f'127.0.0.1:{self.port}'}", "Connection: close"]
@@ -284,7 +295,7 @@ async def _people(dsn: str, folder: Path) -> dict[str, Person]:
     try:
         users, sessions, store = Users(pool, vault), Sessions(pool), Workspaces(pool, vault)
         people = {}
-        for name in ("ann", "bob"):
+        for name in ("ann", "bob", "eve"):
             email = f"{name}@example.com"
             user_id = await users.invite(email)
             await store.ensure(user_id)

@@ -30,7 +30,7 @@ from shmastra_cloud.gateway.bodies import Body, read_body, replay
 from shmastra_cloud.gateway.catalog import catalog
 from shmastra_cloud.gateway.claims import Claim
 from shmastra_cloud.gateway.composio import owned_query, trimmed, trims
-from shmastra_cloud.gateway.credentials import headers_for_provider, presented, query_for_provider
+from shmastra_cloud.gateway.credentials import headers_for_provider, key_hash, presented, query_for_provider
 from shmastra_cloud.gateway.errors import (
     CloudStopping,
     GatewayError,
@@ -209,14 +209,14 @@ class Gateway:
             raise InvalidKey("The virtual key is unknown; it may have been rotated.")
         return owner
 
-    async def _still_good(self, keys: Collection[Presented]) -> list[Presented]:
+    async def _still_good(self, keys: Collection[bytes]) -> list[bytes]:
         """Return which keys are still somebody's.
 
         Raises:
             KeysUnavailable: that cannot be told now.
         """
         async with asyncio.TaskGroup() as group:
-            asking = {key: group.create_task(self._keys.owner(key.hash)) for key in keys}
+            asking = {key: group.create_task(self._keys.owner(key_hash(key))) for key in keys}
         return [key for key, task in asking.items() if task.result() is not None]
 
     async def _let_in(self, scope: Scope, provider: Provider, path: bytes) -> _Asked:
@@ -243,7 +243,7 @@ class Gateway:
         status: int | None = None
         whole: bytes | None = None
         claim: Claim | None = None
-        stream = self.streams.open(asked.owner.user_id, asked.key, asked.since)
+        stream = self.streams.open(asked.owner.user_id, asked.key.key, asked.since)
         try:
             if route.method in {"POST", "PATCH"}:
                 body = await self._body(scope, receive, asked)

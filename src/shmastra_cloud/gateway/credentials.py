@@ -41,14 +41,15 @@ _ANSWER_DROPPED = frozenset(
     b"set-cookie set-cookie2 location refresh alt-svc strict-transport-security clear-site-data nel "
     b"report-to reporting-endpoints openai-organization openai-project anthropic-organization-id server via "
     b"service-worker-allowed content-security-policy x-content-type-options www-authenticate link date "
-    b"cache-control expires x-sendfile".split()
+    b"cache-control expires x-sendfile cross-origin-resource-policy".split()
 )
 _ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-", b"x-shmastra-")
 _KNOWN, _KNOWN_BYTES = 1024, 64  # names of headers that are remembered
-_SANDBOXED = [
+SANDBOXED = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; sandbox"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
 
@@ -82,7 +83,12 @@ class Presented(NamedTuple):
     @property
     def hash(self) -> bytes:
         """What the key is looked up by."""
-        return hashlib.sha256(self.key).digest()
+        return key_hash(self.key)
+
+
+def key_hash(key: bytes) -> bytes:
+    """Return what a key is looked up by."""
+    return hashlib.sha256(key).digest()
 
 
 def presented(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Presented:
@@ -144,7 +150,7 @@ def headers_for_client(headers: Headers, real_keys: tuple[bytes, ...]) -> Header
     for real in real_keys:
         if real in whole:
             kept = [(name, value) for name, value in kept if real not in value]
-    return kept + _SANDBOXED
+    return kept + SANDBOXED
 
 
 def pairs(query: bytes) -> list[tuple[bytes, bytes, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shmastra_cloud.gateway.credentials import SANDBOXED
 from shmastra_cloud.gateway.formats import error_body
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ async def send_json(send: Send, status: int, body: bytes, extra: Headers | None 
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
+        *SANDBOXED,
         *(extra or []),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
