@@ -21,7 +21,7 @@ from tests.doubles.workos import (
     signature,
     workos,
 )
-from tests.security.conftest import _database
+from tests.security.conftest import new_database
 from tests.security.support import Cloud, start_cloud, status, stop_cloud
 
 from shmastra_cloud.database import open_pool
@@ -43,7 +43,7 @@ def cloud(double: WorkOS, postgres: str, tmp_path_factory: pytest.TempPathFactor
     """One web process whose sign-in is WorkOS, for all tests here."""
     folder = Path(tmp_path_factory.mktemp("workos")) / "data"
     environ = {**ENVIRONMENT, "WORKOS_BASE_URL": double.url}
-    here = start_cloud(asyncio.run(_database(postgres)), folder, **environ)
+    here = start_cloud(asyncio.run(new_database(postgres)), folder, **environ)
     yield here
     stop_cloud(here)
     text = here.log.read_text()

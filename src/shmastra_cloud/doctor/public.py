@@ -1,4 +1,4 @@
-"""The way that browsers take: the public address as it is seen from here, certificates, and the clock."""
+"""The way that browsers take: the public address as it is seen from here, and certificates."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from shmastra_cloud.doctor.check import Check, failed, ok, warning
 from shmastra_cloud.reach import HEADER, PATH, REST_SECONDS, question
 
 if TYPE_CHECKING:
-    from shmastra_cloud.database import Pool
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
 
 SECONDS = 5
 SOON = dt.timedelta(days=14)
-SKEW_SECONDS, LOST_SECONDS = 2, 60
 EXAMPLES = "See deploy/nginx.conf and deploy/Caddyfile."
 
 
@@ -139,19 +137,3 @@ def certificate(settings: Settings) -> list[Check]:
     if left < SOON:
         return [warning("certificate", text, "Renew it; is what renews it running?")]
     return [ok("certificate", text)]
-
-
-async def clock(pool: Pool) -> Check:
-    """Compare this machine's clock with the database's, by which sessions and budgets run."""
-    try:
-        before = time.time()
-        theirs = float(await pool.fetchval("select extract(epoch from clock_timestamp())", timeout=SECONDS))
-        ours = (before + time.time()) / 2
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the database is told of by its own check
-        return warning("clock", f"the database was not asked ({type(error).__name__})", "See `database`.")
-    skew = ours - theirs
-    text = f"{abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the database's"
-    fix = "Have both machines keep time, by systemd-timesyncd or chrony."
-    if abs(skew) > LOST_SECONDS:
-        return failed("clock", text, fix)
-    return warning("clock", text, fix) if abs(skew) > SKEW_SECONDS else ok("clock", text)

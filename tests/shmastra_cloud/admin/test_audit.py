@@ -31,6 +31,7 @@ CASES: list[tuple[str, str, str, dict[str, Any] | None, str, str]] = [
     ("POST", "/users/{email}/role", f"/users/{BOB}/role", {"role": "member"}, "user.role", "done"),
     ("POST", "/users/{email}/sign-out", f"/users/{BOB}/sign-out", None, "user.sign-out", "done"),
     ("POST", "/users/{email}/rotate-key", f"/users/{BOB}/rotate-key", None, "key.rotate", "done"),
+    ("POST", "/master-key/rotate", "/master-key/rotate", {}, "key.rotate-master", "failed"),
     ("POST", "/users/{email}/disable", f"/users/{BOB}/disable", None, "user.disable", "done"),
     ("POST", "/users/{email}/enable", f"/users/{BOB}/enable", None, "user.enable", "done"),
     ("PUT", "/users/{email}/models", f"/users/{BOB}/models", {"patterns": ["a/*"]}, "models.change", "done"),
@@ -154,7 +155,7 @@ async def test_each_leaves_its_line(admin: httpx.AsyncClient, pool: Pool, sandbo
             "laptop"
             if str(TOKEN) in path or path == "/audit"
             else "organization"
-            if path == "/models"
+            if path in ("/models", "/master-key/rotate")
             else BOB
             if BOB in path or path == "/users"
             else ANN

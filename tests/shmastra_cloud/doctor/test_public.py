@@ -8,9 +8,8 @@ import pytest
 from tests.httprelay.certificates import Authority
 from tests.support.serving import Served, served
 
-from shmastra_cloud.database import Pool
 from shmastra_cloud.doctor import public
-from shmastra_cloud.doctor.public import _judge, _Seen, certificate, clock, reach
+from shmastra_cloud.doctor.public import _judge, _Seen, certificate, reach
 from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.settings import Settings, load_settings
 
@@ -110,13 +109,3 @@ def test_the_clouds_own_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "expired" in told("https://cloud.example.com", *authority.files("cloud.example.com", expired=True))[1]
     )
     assert told("https://cloud.example.com", files[0], tmp_path / "none")[0] == "failed"
-
-
-async def test_clocks_that_differ_are_told(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await clock(pool)).status == "ok"
-    for skew, status in ((2, "warning"), (60, "failed")):
-        monkeypatch.setattr(public, "SKEW_SECONDS", -1)
-        monkeypatch.setattr(public, "LOST_SECONDS", 60 if skew == 2 else -1)
-        assert (await clock(pool)).status == status
-    await pool.close()
-    assert (await clock(pool)).status == "warning"
