@@ -56,7 +56,7 @@ def without_hops(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 
     Ask this of a client's headers before adding any: else its ``Connection`` header could name them.
     """
-    pairs = list(headers)
+    pairs = headers if isinstance(headers, list) else list(headers)
     kept = [pair for pair in pairs if pair[0] not in HOP_BY_HOP]
     if len(kept) == len(pairs):
         return kept

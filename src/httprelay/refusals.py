@@ -43,6 +43,12 @@ def _is_host(host: bytes) -> bool:
     return len(host) < 300 and _HOST.fullmatch(host) is not None
 
 
+@lru_cache(maxsize=1024)
+def _is_target(target: bytes) -> bool:
+    hidden = b"%" in target and _HIDDEN.match(target)
+    return not hidden and _TARGET.fullmatch(target) is not None
+
+
 def refusal(method: bytes, target: bytes, version: str, headers: Headers) -> Refusal | None:
     """Return how a request (names in lower case) is refused; None where it can be read in one way only."""
     host, hosts, encoding, lengths = b"", 0, b"", 0
@@ -65,5 +71,4 @@ def refusal(method: bytes, target: bytes, version: str, headers: Headers) -> Ref
         return _NO_VERSION
     if method in {b"CONNECT", b"TRACE"}:
         return _NO_METHOD
-    hidden = b"%" in target and _HIDDEN.match(target)
-    return _NO_TARGET if hidden or not _TARGET.fullmatch(target) else None
+    return None if _is_target(target) else _NO_TARGET

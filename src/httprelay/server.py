@@ -12,6 +12,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from httprelay.cycle import Cycle
+from httprelay.flow import Flow
 from httprelay.refusals import (
     LATE,
     NO_WEBSOCKETS,
@@ -72,11 +73,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._on_leave: Callable[[], None] | None = None
         self._becomes_socket = False
+        self._queued: list[Cycle] = []
+        del self.pipeline  # uvicorn's, whose empty deque is larger than all else that waits here
 
     # What asyncio calls.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the transport, and begin to wait for a head."""
         super().connection_made(transport)
+        self.flow = Flow(transport)
         self._await_more()
 
     def data_received(self, data: bytes) -> None:
@@ -173,7 +177,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(*found)
         if self._read_bytes > self.bounds.head_bytes and self._head_size() > self.bounds.head_bytes:
             self._refuse(*TOO_LARGE)
-        if len(self.pipeline) >= self.bounds.pipelined:
+        if len(self._queued) >= self.bounds.pipelined:
             self._refuse(*TOO_MANY_REQUESTS)
         upgrade = self.parser.should_upgrade()
         if upgrade and self._get_upgrade() == b"websocket":
@@ -213,7 +217,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if before is None or before.response_complete:
             self._start(self.cycle)
             return
-        self.pipeline.appendleft((self.cycle, self.app))  # type: ignore[arg-type]  # ours is none of uvicorn's
+        self._queued.append(self.cycle)
         if self._on_leave is None:
             self.flow.pause_reading()
 
@@ -241,9 +245,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
-            cycle, _ = self.pipeline.pop()
-            self._start(cycle)  # type: ignore[arg-type]  # ours is none of uvicorn's
+        if self._queued:
+            self._start(self._queued.pop(0))
         elif not self._head_open:
             self._awaited = "another request"
             self._wait(self.timeout_keep_alive)
@@ -298,8 +301,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _abandon(self) -> None:
         if self._on_leave is not None:
             self._on_leave()
-        queued: list[Any] = [cycle for cycle, _ in self.pipeline]
-        for cycle in (self._running, self.cycle, *queued):
+        for cycle in (self._running, self.cycle, *self._queued):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.wake()

@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, budgets, reach, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
-from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
+from shmastra_cloud.database import AWAY, Notifications, check_master_key, check_schema, open_pool
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
 from shmastra_cloud.gateway_app import database_answers, gateway_parts
@@ -37,7 +37,7 @@ from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
 from shmastra_cloud.rim import OwnHost, SameOrigin, SmallBodies
 from shmastra_cloud.safe_headers import SafeHeaders
-from shmastra_cloud.secrets_at_rest import load_vault
+from shmastra_cloud.secrets_at_rest import HEARD, Holding, MasterKeyError, load_vault
 from shmastra_cloud.web_context import WebContext
 from shmastra_cloud.web_process import GATEWAY, MANAGE, MASTRA, Cloud, Dispatch
 from shmastra_cloud.workspaces import (
@@ -77,11 +77,11 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     """
     bundle = studio.Bundle(settings.studio, settings.public_url)
     vault = load_vault(settings)
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, size=settings.database_connections)
     await check_schema(pool)
     await check_master_key(pool, vault)
     draining = Draining()
-    notifications = Notifications(dsn, {}, lambda: None)
+    notifications = Notifications(dsn, {}, lambda: None, pulse=Holding(vault))
     sessions = Sessions(
         pool,
         lambda: notifications.connected,
@@ -104,6 +104,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             "sandbox": watch.changed,
             "session": partial(_heard, [sessions.ended], manage.changed),
             "user": partial(_heard, [sessions.user_changed, gateway.heard["user"]], manage.changed),
+            HEARD: lambda _: vault.reload(),
         },
         partial(_forget_all, sessions, watch, gateway.forget, manage.changed),
     )
@@ -209,9 +210,10 @@ async def administration(settings: Settings, dsn: str) -> AsyncIterator[Asgi]:
         MasterKeyError: the master key cannot be had.
     """
     vault = load_vault(settings)
-    pool = await open_pool(dsn, patience=5)
+    pool = await open_pool(dsn, patience=5, size=2)
     engine = Engine(settings)
     try:
+        await check_schema(pool)
         await check_master_key(pool, vault)
         commands = _control(admin.router)
         commands.state.admin = admin_parts(
@@ -231,6 +233,7 @@ def admin_parts(
     return admin.AdminParts(
         settings=settings,
         pool=pool,
+        vault=vault,
         users=Users(pool, vault),
         store=store,
         engine=engine,
@@ -245,8 +248,10 @@ def _control(*routers: Any) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(MasterKeyError, _sealed)
     app.add_exception_handler(asyncio.TimeoutError, _away)
-    app.add_exception_handler(OSError, _away)
+    for kind in (OSError, *AWAY):
+        app.add_exception_handler(kind, _away)
     return app
 
 
@@ -269,6 +274,12 @@ async def _malformed(_request: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems[:3])
     return JSONResponse({"error": f"This cannot be used: {text}.", "code": "bad_request"}, 400)
+
+
+async def _sealed(_request: Request, error: Exception) -> JSONResponse:
+    log.error("a secret cannot be opened: %s", error)
+    text = "A secret of this workspace cannot be opened. An admin finds out why with `shmastra doctor`."
+    return JSONResponse({"error": text, "code": "master_key"}, 503)
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:

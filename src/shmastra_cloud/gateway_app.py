@@ -73,7 +73,7 @@ async def build_gateway(settings: Settings, dsn: str) -> Cloud:
         DatabaseError: the database cannot serve.
         BadConfiguration: a provider's setting is unusable.
     """
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, size=settings.database_connections)
     await check_schema(pool)
     notifications = Notifications(dsn, {}, lambda: None)
     activity = Activity(Awake(pool), settings.idle_seconds)

@@ -53,6 +53,15 @@ class TrustedProxies:
         return any(address in network for network in self.networks)
 
 
+def comes_from_proxy(scope: Scope, trusted: TrustedProxies) -> bool:
+    """Tell whether whoever sent a request is listed, so that its word of a client is believed."""
+    peer = scope.get("client")
+    if not peer:
+        return trusted.unix
+    nearest = _address(peer[0])
+    return nearest is not None and trusted.hold(nearest)
+
+
 def client_address(scope: Scope, trusted: TrustedProxies) -> str:
     """Return the address of who asks, without a port; ``unix`` for a unix socket that tells of nobody.
 
@@ -62,9 +71,8 @@ def client_address(scope: Scope, trusted: TrustedProxies) -> str:
     peer = scope.get("client")
     if not trusted:
         return str(peer[0]) if peer else UNIX
-    nearest = _address(peer[0]) if peer else None
-    known = str(nearest or UNIX) if nearest or not peer else str(peer[0])
-    if not (trusted.hold(nearest) if nearest else trusted.unix and not peer):
+    known = str(_address(peer[0]) or peer[0]) if peer else UNIX
+    if not comes_from_proxy(scope, trusted):
         return known
     for hop in _hops(scope["headers"]):
         address = _address(hop)
@@ -79,9 +87,7 @@ def client_address(scope: Scope, trusted: TrustedProxies) -> str:
 def client_scheme(scope: Scope, trusted: TrustedProxies) -> str:
     """Return ``http`` or ``https``: how who asks reached the first of the proxies that are believed."""
     own = _SCHEMES.get(scope.get("scheme", "http"), "http")
-    peer = scope.get("client")
-    nearest = _address(peer[0]) if peer else None
-    if not (trusted.hold(nearest) if nearest else trusted.unix and not peer):
+    if not comes_from_proxy(scope, trusted):
         return own
     told = list(_last(scope["headers"], b"x-forwarded-proto"))
     if not told:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 
-from shmastra_cloud.peers import UNIX, client_address, client_scheme
+from shmastra_cloud.peers import UNIX, client_address, client_scheme, comes_from_proxy
 from shmastra_cloud.secrets_at_rest import MasterKeyError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ async def reach(request: Request) -> Response:
         "client": client_address(scope, trusted),
         "scheme": client_scheme(scope, trusted),
         "host": request.headers.get("host", ""),
+        "believed": comes_from_proxy(scope, trusted),
         "forwarded": any(name in request.headers for name in ("x-forwarded-for", "forwarded")),
     }
     return StreamingResponse(

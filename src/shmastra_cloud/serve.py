@@ -175,11 +175,11 @@ async def run_worker(settings: Settings, dsn: str) -> None:
     from shmastra_cloud.database import Notifications, check_master_key, check_schema, open_pool
     from shmastra_cloud.identity import Users
     from shmastra_cloud.provider_list import announced
-    from shmastra_cloud.secrets_at_rest import load_vault
+    from shmastra_cloud.secrets_at_rest import HEARD, Holding, load_vault
     from shmastra_cloud.workspaces import Engine, Reconciler, Workspaces
 
     vault = load_vault(settings)
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, size=settings.database_connections)
     engine = Engine(settings)
     try:
         await check_schema(pool)
@@ -193,7 +193,12 @@ async def run_worker(settings: Settings, dsn: str) -> None:
             settings.template,
             further_providers=partial(announced, pool),
         )
-        notifications = Notifications(dsn, {"sandbox": reconciler.wake}, reconciler.wake)
+        notifications = Notifications(
+            dsn,
+            {"sandbox": reconciler.wake, HEARD: lambda _: vault.reload()},
+            reconciler.wake,
+            pulse=Holding(vault),
+        )
         work = asyncio.gather(notifications.run(), reconciler.run())
         with _signals(work.cancel), contextlib.suppress(asyncio.CancelledError):
             notify("READY=1")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from shmastra_cloud.oidc_settings import OidcSettings
 from shmastra_cloud.peers import TrustedProxies
 from shmastra_cloud.sign_in_choice import SignIn, chosen_way
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class Settings(BaseSettings):
+class Settings(OidcSettings):
     """The cloud's configuration."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     public_url_setting: str | None = Field(None, validation_alias="SHMASTRA_PUBLIC_URL")
     gateway_url_setting: str | None = Field(None, validation_alias="SHMASTRA_GATEWAY_URL")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    database_connections: int = Field(6, ge=2, le=100, validation_alias="SHMASTRA_DATABASE_CONNECTIONS")
     master_key: SecretStr | None = Field(None, validation_alias="SHMASTRA_MASTER_KEY")
     master_key_file: Path | None = Field(None, validation_alias="SHMASTRA_MASTER_KEY_FILE")
     e2b_api_key: SecretStr | None = Field(None, validation_alias="E2B_API_KEY")
@@ -151,6 +153,7 @@ class Settings(BaseSettings):
                     "WORKOS_ORGANIZATION_ID": self.workos_organization_id,
                     "WORKOS_COOKIE_PASSWORD": self.workos_cookie_password,
                 },
+                "oidc": self.oidc_needed,
             },
         )
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sandboxd.base_template import build_base
 from sandboxd.errors import EngineError
 from shmastra_cloud.backup import clear, finish
-from shmastra_cloud.database import check_master_key, migrate, open_pool
+from shmastra_cloud.database import check_master_key, cleaned, migrate, open_pool
 from shmastra_cloud.gateway import key_variables
 from shmastra_cloud.identity import Users, make_link
 from shmastra_cloud.progress import Progress
@@ -175,7 +175,7 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         prepare=prepare,
         on_ready=on_ready,
         on_stop=on_stop if settings.local_engine else _leave_to_the_service,
-        database_url=settings.database_url.get_secret_value() if settings.database_url else None,
+        database_url=cleaned(settings.database_url.get_secret_value()) if settings.database_url else None,
         demo_model=settings.demo_wanted(os.environ),
         engine=settings.local_engine and settings.engine_url is None,
         engine_environ={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import ssl
 import time
@@ -24,9 +25,12 @@ from tests.support.serving import served
 from websockets.asyncio.client import connect
 
 from shmastra_cloud.database import migrate, open_pool
+from shmastra_cloud.doctor import public
+from shmastra_cloud.doctor.public import reach
 from shmastra_cloud.identity import Users
 from shmastra_cloud.reach import HEADER, PATH, question
 from shmastra_cloud.secrets_at_rest import Vault
+from shmastra_cloud.settings import load_settings
 
 VAULT = Vault(b"k" * 32)
 PROXIES = ("nginx", "caddy")
@@ -237,7 +241,8 @@ async def test_the_client_is_who_asked_the_proxy(here: Here, name: str, forged: 
     async with here.client(name) as http:
         told = await arrived(http, **forged)
     host = here.urls[name].removeprefix("https://")
-    wanted = {"peer": "127.0.0.1", "client": CLIENT, "scheme": "https", "host": host, "forwarded": True}
+    wanted: dict[str, Any] = {"peer": "127.0.0.1", "client": CLIENT, "scheme": "https", "host": host}
+    wanted |= {"believed": True, "forwarded": True}
     assert told == wanted
 
 
@@ -247,6 +252,22 @@ async def test_who_is_no_proxy_is_not_believed(here: Here) -> None:
         assert (told["client"], told["scheme"]) == (CLIENT, "http")
         assert (await http.get(PATH, headers={HEADER: "bm9uc2Vuc2U="})).status_code == 404
         assert (await http.get(PATH)).status_code == 404
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_the_doctor_finds_the_examples_as_they_should_be(
+    here: Here, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHMASTRA_PUBLIC_URL", here.urls[name])
+    untrusted = await reach(load_settings(), VAULT)
+    assert (untrusted.status, "not trusted" in untrusted.detail) == ("failed", True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(here.folder / "authority.pem"))
+    found = await reach(load_settings(), VAULT)
+    assert (found.status, found.fix) == ("warning", "Renew it; is what renews it running?")  # it is for a day
+    monkeypatch.setattr(public, "SOON", dt.timedelta(hours=1))
+    found = await reach(load_settings(), VAULT)
+    assert found.status == "ok"
+    assert "through 127.0.0.1, certificate until" in found.detail
 
 
 async def test_nginx_leads_from_http_to_https(here: Here) -> None:

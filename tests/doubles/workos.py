@@ -105,7 +105,7 @@ def _base64(data: bytes) -> str:
 
 @dataclass
 class WorkOS:
-    """What WorkOS holds. ``fails`` answers every call of the API; ``asked`` are their paths."""
+    """What WorkOS holds. ``fails`` is every answer's status, ``rubbish`` its body; ``asked`` the paths."""
 
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     memberships: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -120,6 +120,8 @@ class WorkOS:
     asked: list[str] = field(default_factory=list)
     url: str = ""
     fails: int | None = None
+    rubbish: str | None = None
+    keys_rubbish: str | None = None
     retry_after: str | None = None
     login_as: str | None = None
     sso_required: bool = False
@@ -287,11 +289,22 @@ class Served:
                 Route("/sso/jwks/{client}", self.jwks),
                 Route(f"{management}/authenticate", key(self.authenticate), methods=["POST"]),
                 Route(f"{management}/magic_auth", key(self.magic_auth), methods=["POST"]),
-                Route(f"{management}/users", key(self.users)),
-                Route(f"{management}/users/{{user}}", key(self.user)),
+                Route(f"{management}/users", key(self.users), methods=["GET", "POST"]),
+                Route(f"{management}/users/{{user}}", key(self.user), methods=["GET", "DELETE"]),
                 Route(f"{management}/users/{{user}}/sessions", key(self.user_sessions)),
                 Route(f"{management}/sessions/revoke", key(self.revoke), methods=["POST"]),
-                Route(f"{management}/organization_memberships", key(self.memberships)),
+                Route(
+                    f"{management}/organization_memberships", key(self.memberships), methods=["GET", "POST"]
+                ),
+                Route(
+                    f"{management}/organization_memberships/{{name}}", key(self.delete), methods=["DELETE"]
+                ),
+                Route(
+                    f"{management}/organization_memberships/{{name}}/{{verb}}",
+                    key(self.verb),
+                    methods=["PUT"],
+                ),
+                Route("/webhook_endpoints", key(self.endpoints), methods=["POST"]),
                 Route("/organizations/{organization}", key(self.organization)),
                 Route("/events", key(self.events)),
             ],
@@ -301,6 +314,8 @@ class Served:
     def _with_key(self, route: Any) -> Any:
         async def asked(request: Request) -> Response:
             self.state.asked.append(request.url.path)
+            if self.state.rubbish is not None:
+                return Response(self.state.rubbish, self.state.fails or 200, media_type="application/json")
             if self.state.fails is not None:
                 headers = {"retry-after": self.state.retry_after} if self.state.retry_after else {}
                 return JSONResponse({"message": "no"}, self.state.fails, headers)
@@ -362,6 +377,8 @@ class Served:
         return answer
 
     async def jwks(self, request: Request) -> Response:
+        if self.state.keys_rubbish is not None:
+            return Response(self.state.keys_rubbish)
         if request.path_params["client"] != CLIENT_ID:
             raise refusal(404, "entity_not_found")
         return JSONResponse(self.state.keys.jwks())
@@ -443,6 +460,10 @@ class Served:
         return JSONResponse({**made, "email": user["email"], **times}, 201)
 
     async def users(self, request: Request) -> Response:
+        if request.method == "POST":
+            body = await request.json()
+            user = self.state.add_user(body["email"], verified=body.get("email_verified", False), role=None)
+            return JSONResponse(self.state.users[user], 201)
         email = request.query_params.get("email")
         found = [user for user in self.state.users.values() if email in (None, user["email"])]
         return _list(request, found)
@@ -450,6 +471,9 @@ class Served:
     async def user(self, request: Request) -> Response:
         if request.path_params["user"] not in self.state.users:
             raise refusal(404, "entity_not_found")
+        if request.method == "DELETE":
+            self.state.delete_user(request.path_params["user"])
+            return Response(status_code=204)
         return JSONResponse(self.state.users[request.path_params["user"]])
 
     async def user_sessions(self, request: Request) -> Response:
@@ -463,13 +487,42 @@ class Served:
         self.state.revoke(session)
         return Response(status_code=200)
 
+    async def delete(self, request: Request) -> Response:
+        self.state.remove(self.state.memberships[request.path_params["name"]]["user_id"])
+        return Response(status_code=204)
+
+    async def verb(self, request: Request) -> Response:
+        status = {"deactivate": "inactive", "reactivate": "active"}[request.path_params["verb"]]
+        membership = self.state.memberships[request.path_params["name"]]
+        self.state.change(membership["user_id"], status=status)
+        return JSONResponse(self._whole(membership))
+
+    async def endpoints(self, request: Request) -> Response:
+        body = await request.json()
+        self.state.hooks.append(body["endpoint_url"])
+        made = {
+            "object": "webhook_endpoint",
+            "id": new_id("we"),
+            "secret": WEBHOOK_SECRET,
+            "status": "enabled",
+        }
+        return JSONResponse({**body, **made, "created_at": now(), "updated_at": now()}, 201)
+
+    def _whole(self, membership: dict[str, Any]) -> dict[str, Any]:
+        return {**membership, "user": self.state.users[membership["user_id"]]}
+
     async def memberships(self, request: Request) -> Response:
+        if request.method == "POST":
+            body = await request.json()
+            values = {"organization": body["organization_id"], "role": body.get("role_slug", "member")}
+            name = self.state.add_membership(body["user_id"], **values)
+            return JSONResponse(self._whole(self.state.memberships[name]), 201)
         query = request.query_params
         if not {"user_id", "organization_id"} & set(query):
             raise Refusal(400, {"message": "user_id or organization_id is required"})
         statuses = query.get("statuses", "active").split(",")
         found = [
-            {**one, "user": self.state.users[one["user_id"]]}
+            self._whole(one)
             for one in self.state.memberships.values()
             if query.get("user_id") in (None, one["user_id"])
             and query.get("organization_id") in (None, one["organization_id"])

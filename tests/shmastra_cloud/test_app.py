@@ -14,8 +14,11 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from fastapi import APIRouter
 
+from shmastra_cloud.app import _control
 from shmastra_cloud.provider_list import announced
+from shmastra_cloud.secrets_at_rest import MasterKeyError
 
 
 def free_port() -> str:
@@ -156,3 +159,47 @@ def test_a_taken_port_is_named_with_the_setting(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"Port {port}" in done.stderr
     assert "SHMASTRA_PORT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        TimeoutError(),
+        asyncpg.ConnectionDoesNotExistError("connection was closed"),
+        asyncpg.AdminShutdownError("terminating connection"),
+        asyncpg.CannotConnectNowError("starting up"),
+        asyncpg.TooManyConnectionsError("too many clients"),
+        asyncpg.InternalServerError("MaxClientsInSessionMode: max clients reached"),
+        asyncpg.InterfaceError("connection is closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_database_that_is_away_is_said_and_whatever_it_was_is_logged_only(error: Exception) -> None:
+    router = APIRouter()
+
+    @router.get("/asks")
+    async def asks() -> None:
+        raise error
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(_control(router)), base_url="http://t"
+    ) as client:
+        answer = await client.get("/asks")
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_away")
+    assert answer.headers["retry-after"] == "2"
+
+
+async def test_a_secret_that_cannot_be_opened_is_said_without_its_key() -> None:
+    router = APIRouter()
+
+    @router.get("/opens")
+    async def opens() -> None:
+        raise MasterKeyError("A stored secret is sealed under the master key ab12.")
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(_control(router)), base_url="http://t"
+    ) as client:
+        answer = await client.get("/opens")
+    assert (answer.status_code, answer.json()["code"]) == (503, "master_key")
+    assert "ab12" not in answer.text

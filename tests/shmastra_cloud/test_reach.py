@@ -36,7 +36,8 @@ async def test_it_tells_how_a_question_of_our_own_arrived(
     assert answer.status_code == 200
     first, second, rest = answer.text.split("\n\n")
     told = json.loads(first.partition("data: ")[2])
-    wanted = {"peer": "10.0.0.9", "client": "1.2.3.4", "scheme": "http", "host": "a", "forwarded": True}
+    wanted = {"peer": "10.0.0.9", "client": "1.2.3.4", "scheme": "http", "host": "a"}
+    wanted |= {"believed": True, "forwarded": True}
     assert told == wanted
     assert (second, rest) == ("event: end\ndata: {}", "")
 

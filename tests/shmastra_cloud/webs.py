@@ -49,7 +49,7 @@ def shmastra(
 def web_process(data: Path, *words: str, **environ: str) -> Iterator[Web]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port = environ.get("SHMASTRA_PORT") or free.getsockname()[1]
     if "--only" not in words:
         (data / "studio").mkdir(exist_ok=True)
         (data / "studio" / "index.html").write_text("<html><head></head></html>")

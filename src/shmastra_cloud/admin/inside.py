@@ -102,7 +102,7 @@ def _target(sandbox: Named) -> tuple[str, str | None]:
 def _stream(
     here: AdminParts, sandbox: Named, program: Program, written: AbstractAsyncContextManager[Act]
 ) -> Response:
-    return _Closing(_frames(here, sandbox.user_id, program, written), media_type=MEDIA_TYPE)
+    return Closing(_frames(here, sandbox.user_id, program, written), media_type=MEDIA_TYPE)
 
 
 async def _frames(
@@ -125,7 +125,7 @@ async def _frames(
         )
 
 
-class _Closing(StreamingResponse):
+class Closing(StreamingResponse):
     """Closes its generator however it ends, so that nothing goes on in a sandbox for nobody.
 
     That the client has gone away is seen by Starlette, which listens for it while it sends.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from shmastra_cloud.database import Pool
     from shmastra_cloud.identity import Users
+    from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
     from shmastra_cloud.workspaces import Access, Engine, Lifecycle, Workspaces
 
@@ -34,6 +35,7 @@ class AdminParts:
 
     settings: Settings
     pool: Pool
+    vault: Vault
     users: Users
     store: Workspaces
     engine: Engine

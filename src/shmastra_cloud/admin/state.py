@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import Any, Literal
 
 from fastapi import APIRouter
 
 from shmastra_cloud.admin.parts import Parts
-from shmastra_cloud.doctor import check_cloud
+from shmastra_cloud.doctor import check_cloud, provider_keys
 from shmastra_cloud.metering import usage_by
 
 router = APIRouter()
@@ -25,6 +26,9 @@ async def usage(
 
 
 @router.get("/doctor")
-async def doctor(here: Parts) -> list[dict[str, str]]:
-    """Return what only a running cloud can tell of its dependencies."""
-    return [check.as_json() for check in await check_cloud(here.settings, here.pool, here.engine)]
+async def doctor(here: Parts, *, keys: bool = False) -> list[dict[str, str]]:
+    """Return what only a running cloud can tell of its dependencies; ``keys``: providers are asked, too."""
+    found = await check_cloud(here.settings, here.pool, here.engine)
+    if keys:
+        found += await provider_keys(os.environ)
+    return [check.as_json() for check in found]

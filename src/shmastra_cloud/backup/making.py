@@ -34,6 +34,7 @@ from shmastra_cloud.backup.manifest import (
     opening,
 )
 from shmastra_cloud.backup.output import STDOUT, check_space, output
+from shmastra_cloud.supervisor import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +74,8 @@ def wanted(settings: Settings, *, files_only: bool, templates: bool) -> Wanted:
     """Return what is to be saved of this installation.
 
     Raises:
-        NotPossible: nothing of it is here, or this user may not read it, or it must be said that the
-            database is not saved.
+        NotPossible: nothing of it is here, or it must be said that the database is not saved.
+        Unreadable: it is another user's.
     """
     data, elsewhere = settings.data.resolve(), settings.database_url is not None
     files = settings.local_engine and (data / "engine").exists()
@@ -90,6 +91,7 @@ def wanted(settings: Settings, *, files_only: bool, templates: bool) -> Wanted:
         raise NotPossible(f"There is no installation in {data}. --data names another folder.")
     if files and os.geteuid() != 0:
         raise NotPossible("The sandboxes' files belong to root. Run this as root (sudo).")
+    owner_of(data / ("engine" if files_only else "postgres"))
     return Wanted(not files_only, files, templates and files)
 
 

@@ -86,12 +86,20 @@ def _move(source: Path, target: Path, aside: Path) -> None:
     if target.is_dir() and not any(target.iterdir()):
         target.rmdir()
     if target.exists():
-        aside.parent.mkdir(parents=True, exist_ok=True)
+        _make(aside.parent, like=target.parent)
         target.rename(aside)
         _sync(aside.parent)
     source.rename(target)
     _sync(source.parent)
     _sync(target.parent)
+
+
+def _make(folder: Path, like: Path) -> None:
+    """Make a folder, and those above it, for whoever has another one."""
+    if not folder.exists():
+        _make(folder.parent, like)
+        folder.mkdir()
+        os.chown(folder, like.stat().st_uid, like.stat().st_gid)
 
 
 def _sync(path: Path) -> None:

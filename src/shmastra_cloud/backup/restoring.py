@@ -152,13 +152,15 @@ def _key(settings: Settings, manifest: Manifest, how: How) -> Vault | None:
     if settings.master_key is None and not path.exists() and not how.new_key:
         return None
     vault = load_vault(settings)
-    fits = manifest.master_key in (None, vault.fingerprint.hex())
+    held = {fingerprint.hex() for fingerprint in vault.fingerprints}
+    fits = manifest.master_key is None or manifest.master_key in held
     if how.new_key and fits:
         raise WrongKey("The master key at hand is that of the backup: nothing has to be sealed anew.")
     if not fits and not how.new_key:
         raise WrongKey(
             f"The master key at hand has the fingerprint {vault.fingerprint.hex()[:SHOWN]}, and the backup "
-            f"needs {str(manifest.master_key)[:SHOWN]}. Put that key into {path} (or SHMASTRA_MASTER_KEY). "
+            f"needs {str(manifest.master_key)[:SHOWN]}. Put that key into {path} (or SHMASTRA_MASTER_KEY); "
+            "one that was replaced lies beside it in a file whose name ends with that fingerprint. "
             "If it is lost, --new-master-key gives everybody a new virtual key."
         )
     return vault

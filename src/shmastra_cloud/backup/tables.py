@@ -92,6 +92,17 @@ async def empty(connection: Connection, tables: list[Shape]) -> None:
     await connection.execute(f"truncate {names} cascade")
 
 
+async def set_triggers(connection: Connection, tables: list[Shape], *, fire: bool) -> None:
+    """Have our own triggers not fire while rows come back, or fire again; those of references always do.
+
+    What a trigger made of a row is in the backup too: usage by day would be counted twice. And a backup that
+    was made while the master key was replaced holds secrets under both keys, which the triggers refuse.
+    """
+    for shape in tables:
+        name, how = _quoted(shape.name), "enable" if fire else "disable"
+        await connection.execute(f"alter table public.{name} {how} trigger user")
+
+
 async def copy_in(connection: Connection, table: Table, there: list[Shape], data: Iterator[bytes]) -> None:
     """Put rows into an empty table of the same shape.
 

@@ -34,11 +34,13 @@ def choose_installation(data: Data = None, profile: Profile = None) -> None:
 def main() -> None:
     """Run the command line."""
     configure()
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         app()
     except expected() as error:  # asked for only once something was raised
-        sys.stderr.write(f"shmastra: {error}\n")
+        told = str(error) or f"Something did not answer in time ({type(error).__name__}). Try again."
+        sys.stderr.write(f"shmastra: {told}\n")
         sys.exit(1)
 
 
@@ -47,7 +49,7 @@ def expected() -> tuple[type[Exception], ...]:
     from shmastra_cloud.backup import BackupError
     from shmastra_cloud.certificates import CertificateError
     from shmastra_cloud.cli.common import Failed
-    from shmastra_cloud.database import DatabaseError
+    from shmastra_cloud.database import TROUBLE, DatabaseError
     from shmastra_cloud.gateway import BadConfiguration
     from shmastra_cloud.secrets_at_rest import MasterKeyError
     from shmastra_cloud.studio import StudioError
@@ -64,5 +66,5 @@ def expected() -> tuple[type[Exception], ...]:
         StudioError,
         SupervisorError,
         TemplateError,
-        OSError,
+        *TROUBLE,
     )

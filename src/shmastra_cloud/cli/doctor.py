@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,9 +24,15 @@ def add_to(app: Commands) -> None:
     app.command("doctor")(doctor_command)
 
 
-def doctor_command(*, as_json: Json = False) -> None:
+def doctor_command(
+    *,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Ask each provider whether it takes its keys.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Look at everything the cloud depends on, running or stopped; starts and changes nothing."""
-    checks = diagnose(settings())
+    checks = diagnose(settings(), keys=keys)
     if as_json:
         print_json(checks)
     else:
@@ -35,13 +41,13 @@ def doctor_command(*, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def diagnose(found: Settings) -> list[dict[str, str]]:
-    """Return every check, each as ``{"name", "status", "detail", "fix"}``."""
-    from shmastra_cloud.doctor import Check, check_files, check_machine, check_stopped
+def diagnose(found: Settings, *, keys: bool = False) -> list[dict[str, str]]:
+    """Return every check, each as ``{"name", "status", "detail", "fix"}``, with ``keys`` those of keys."""
+    from shmastra_cloud.doctor import Check, check_files, check_machine, check_stopped, provider_keys
 
     local = [*check_machine(found), *check_files(found)]
     closed = _closed(found)
-    running = None if closed else _ask(found)
+    running = None if closed else _ask(found, keys=keys)
     if running is not None:
         cloud = [Check("cloud", "ok", f"answers at {socket(found)}")]
     elif closed:
@@ -53,15 +59,16 @@ def diagnose(found: Settings) -> list[dict[str, str]]:
         detail = f"no cloud runs here (nothing answers at {socket(found)})"
         cloud = [Check("cloud", "warning", detail, "shmastra up (or make up)")]
         cloud += asyncio.run(check_stopped(found))
+        cloud += asyncio.run(provider_keys(os.environ)) if keys else []
     return [*(check.as_json() for check in [*local, *cloud]), *(running or [])]
 
 
-def _ask(found: Settings) -> list[dict[str, str]] | None:
+def _ask(found: Settings, *, keys: bool) -> list[dict[str, str]] | None:
     import httpx
 
     try:
         with client(found, SECONDS) as http:
-            answer = http.get(f"{ORIGIN}/doctor")
+            answer = http.get(f"{ORIGIN}/doctor", params={"keys": keys})
     except httpx.HTTPError:
         return None
     return list(answer.json()) if answer.status_code == 200 else None

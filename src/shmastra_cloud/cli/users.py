@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shmastra_cloud.cli import budgets
+from shmastra_cloud.cli import budgets, master_key
 from shmastra_cloud.cli.ask import SLOW_SECONDS, ask, named
 from shmastra_cloud.cli.common import Commands, Email, Json, Yes, confirm, group
 from shmastra_cloud.cli.printing import plain, print_json, print_rows
@@ -40,6 +40,7 @@ def add_to(app: Commands) -> None:
     app.add_typer(user, name="user")
     app.add_typer(key, name="key")
     budgets.add_to(key)
+    master_key.add_to(key)
     app.command()(usage)
 
 

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 
+from shmastra_cloud.database.address import is_socket
+
 WITNESSES = 3
 SECONDS = 5
 
@@ -18,6 +20,8 @@ async def pools_transactions(dsn: str) -> bool:
 
     A pooler in session mode gives each session a process of its own while it lasts. One in transaction mode
     lends the process that has just become free; several sessions ask at once, so that one of them gets it.
+    On this machine's own sockets, the process that greets a session is asked first whether it serves it: a
+    pooler greets with a number of its own.
 
     Raises:
         OSError, TimeoutError, asyncpg.PostgresError: the database does not answer.
@@ -32,6 +36,8 @@ async def pools_transactions(dsn: str) -> bool:
             if isinstance(error.__cause__, asyncpg.ProtocolViolationError):
                 return True  # a pooler in statement mode refuses even a transaction
             raise
+        if is_socket(dsn) and first.get_server_pid() == ours:
+            return False
         for _ in range(WITNESSES):
             witness = await _connect(dsn, stack)
             await stack.enter_async_context(witness.transaction())

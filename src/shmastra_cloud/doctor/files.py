@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
-from shmastra_cloud.secrets_at_rest import MasterKeyError, load_vault
+from shmastra_cloud.secrets_at_rest import MasterKeyError, find_vault
 from shmastra_cloud.templates import is_built, source_version
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ def template(settings: Settings) -> Check:
 def master_key(settings: Settings) -> Check:
     """Look at the key that seals secrets, without making one."""
     path = settings.master_key_file or settings.data / "master.key"
-    if settings.master_key is None and not path.exists():
-        return ok("master_key", f"none yet; the first start makes {path}")
     try:
-        load_vault(settings)
+        vault = find_vault(settings)
     except MasterKeyError as error:
         return failed("master_key", str(error), "Put back the key that this installation was made with.")
+    if vault is None:
+        return ok("master_key", f"none yet; the first start makes {path}")
     if settings.master_key is not None:
         return ok("master_key", "SHMASTRA_MASTER_KEY")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):

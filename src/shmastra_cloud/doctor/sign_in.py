@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
+from shmastra_cloud.doctor.openid import NAME, openid
 
 if TYPE_CHECKING:
     from shmastra_cloud.settings import Settings
-
-NAME = "sign_in"
 
 
 async def sign_in(settings: Settings) -> Check:
     """Ask the identity provider, if one is chosen."""
     if settings.sign_in == "workos":
         return await _workos(settings)
+    if settings.sign_in == "oidc":
+        return await openid(settings)
     return ok(NAME, "one-time links")
 
 

@@ -20,7 +20,8 @@ GatewayError
 ├── NotConfigured      503: the provider has no real key here
 ├── KeysUnavailable    503: virtual keys cannot be checked at the moment
 └── UpstreamUnusable   502: the provider cannot be reached, or its answer may not be passed on
-    └── UpstreamLate   504: it did not answer in time
+    ├── UpstreamLate   504: it did not answer in time
+    └── CloudStopping  503: this process is about to end
 
 It imports nothing of sandboxes, so that it can run alone, near the providers.
 """

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from shmastra_cloud.gateway.attempts import OnResponse
     from shmastra_cloud.gateway.credentials import Headers, Presented
     from shmastra_cloud.gateway.keys import KeyCache, KeyOwner
-    from shmastra_cloud.gateway.limits import Limiter
+    from shmastra_cloud.gateway.limits import Account, Limiter
     from shmastra_cloud.gateway.ownership import Ownership
     from shmastra_cloud.gateway.permits import Gate
     from shmastra_cloud.gateway.providers import Provider
@@ -203,7 +203,8 @@ class Gateway:
         await send_json(send, 200, json.dumps(catalog(self._providers, self._models, owner.models)).encode())
 
     async def _owner(self, key: Presented) -> KeyOwner:
-        owner = await self._keys.owner(key.hash)
+        key_hash = key.hash
+        owner = self._keys.remembered(key_hash) or await self._keys.owner(key_hash)
         if owner is None:
             raise InvalidKey("The virtual key is unknown; it may have been rotated.")
         return owner
@@ -249,12 +250,15 @@ class Gateway:
                 if body.gone:
                     return
                 exchange.knows(body)
-                await self._reserve(asked, exchange, body)
+                accounts = () if self._limits is None else self._limits.accounts(asked.owner.user_id)
+                if self._limits is not None and accounts:
+                    await self._reserve(self._limits, accounts, asked, exchange, body)
                 if self._ownership is not None and gives_ids(body, asked.provider, asked.matched):
                     claim = Claim(self._ownership, asked.provider.name, asked.owner.user_id, send)
                     send = claim.send
                 whole = body.data if body.whole else None
                 receive = receive if body.whole else replay(body, receive)
+                del body  # what was read out of it is several times as large, and an answer may take minutes
             await self._send_on(scope, receive, send, asked, exchange, whole, stream)
             if claim is not None:
                 await claim.let_go()
@@ -274,17 +278,21 @@ class Gateway:
             self.streams.close(stream)
             self._settle(exchange, status)
 
-    async def _reserve(self, asked: _Asked, exchange: Exchange, body: Body) -> None:
+    async def _reserve(
+        self,
+        limits: Limiter,
+        accounts: tuple[Account, ...],
+        asked: _Asked,
+        exchange: Exchange,
+        body: Body,
+    ) -> None:
         """Reserve for a call what the limits of its user and the organization ask for."""
-        accounts = () if self._limits is None else self._limits.accounts(asked.owner.user_id)
-        if self._limits is not None and accounts:
-            priced = asked.matched.route.spends and any(account.limits.money for account in accounts)
-            if priced:
-                expected = estimate(self._prices, asked.provider, asked.matched, exchange.model, body)
-            else:
-                expected = unpriced(asked.matched, body)
-            reservation = await self._limits.reserve(accounts, expected.ask, exchange.began)
-            exchange.running = Running(reservation, expected, exchange.meter)
+        if asked.matched.route.spends and any(account.limits.money for account in accounts):
+            expected = estimate(self._prices, asked.provider, asked.matched, exchange.model, body)
+        else:
+            expected = unpriced(asked.matched, body)
+        reservation = await limits.reserve(accounts, expected.ask, exchange.began)
+        exchange.running = Running(reservation, expected, exchange.meter)
 
     def _settle(self, exchange: Exchange, status: int | None) -> None:
         """Record what a call used, and end its reservation by it, however it ended."""
@@ -299,10 +307,12 @@ class Gateway:
                 self._usage.record(row)
 
     async def _body(self, scope: Scope, receive: Receive, asked: _Asked) -> Body:
-        headers = dict(scope["headers"])
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise RefusedRequest("Send the body without Content-Encoding.")
-        kind = headers.get(b"content-type", b"").strip()
+        kind = b""
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                kind = value.strip()
+            elif name == b"content-encoding" and value != b"identity":
+                raise RefusedRequest("Send the body without Content-Encoding.")
         try:
             body = await read_body(receive, self._body_seconds, read_limit(asked.owner, kind))
         except TimeoutError:
@@ -335,8 +345,8 @@ class Gateway:
         path = asked.provider.base_path + asked.matched.rest
         headers = headers_for_provider(scope["headers"], asked.key.key)
 
-        async def ask(key: Headers, on_response: OnResponse) -> None:
-            await relay(
+        def ask(key: Headers, on_response: OnResponse) -> Awaitable[object]:
+            return relay(
                 scope,
                 receive,
                 send,

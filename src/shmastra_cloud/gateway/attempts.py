@@ -74,9 +74,9 @@ class Attempts:
         self._again = False
         await self._once(ask)
 
-    async def _once(self, ask: Ask) -> None:
+    def _once(self, ask: Ask) -> Awaitable[object]:
         self._taken = self._keys.take() if self._keys else None
-        await ask(self._provider.key_lines(self._taken), self._on_response)
+        return ask(self._provider.key_lines(self._taken), self._on_response)
 
     def _on_response(self, status: int, headers: Headers) -> Headers:
         taken = self._taken

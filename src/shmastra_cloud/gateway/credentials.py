@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 Headers = list[tuple[bytes, bytes]]
 
 KEY = re.compile(rb"vk_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9a-f]{32,128}")
-PURPOSES = (b"agent", b"assistant", b"healer")
+PURPOSES = {b"agent": "agent", b"assistant": "assistant", b"healer": "healer"}
+_TELLING = frozenset((b"authorization", b"x-api-key", b"x-goog-api-key", b"x-shmastra-purpose"))
 _QUERY_SECRETS = frozenset((b"key", b"api_key", b"access_token", b"oauth_token", b"token", b"$key"))
 # Identity and topology of ours, other ways to name a method or an account, and what only browsers send.
 _DROPPED = frozenset(
@@ -43,12 +44,34 @@ _ANSWER_DROPPED = frozenset(
     b"cache-control expires x-sendfile cross-origin-resource-policy".split()
 )
 _ANSWER_DROPPED_STARTS = (b"access-control-", b"cf-", b"x-accel-", b"x-lighttpd-", b"x-shmastra-")
+_KNOWN, _KNOWN_BYTES = 1024, 64  # names of headers that are remembered
 SANDBOXED = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; sandbox"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+
+
+class _Passing(dict[bytes, bool]):
+    """Whether a header may go on, by its name; names that come again are not looked at again."""
+
+    def __init__(self, dropped: frozenset[bytes], starts: tuple[bytes, ...], *, underscores: bool) -> None:
+        super().__init__()
+        self._dropped, self._starts, self._underscores = dropped, starts, underscores
+
+    def __missing__(self, name: bytes) -> bool:
+        passes = name not in self._dropped and not name.startswith(self._starts)
+        passes = passes and (self._underscores or b"_" not in name)
+        if len(self) >= _KNOWN:
+            self.clear()
+        if len(name) <= _KNOWN_BYTES:
+            self[name] = passes
+        return passes
+
+
+_TO_PROVIDER = _Passing(_DROPPED, _DROPPED_STARTS, underscores=False)
+_TO_CLIENT = _Passing(_ANSWER_DROPPED, _ANSWER_DROPPED_STARTS, underscores=True)
 
 
 class Presented(NamedTuple):
@@ -76,16 +99,18 @@ def presented(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Presented
 
     """
     found: set[bytes] = set()
-    purpose = b"agent"
+    purpose = "agent"
     for name, value in headers:
+        if name not in _TELLING:
+            continue
         if name == b"authorization":
             scheme, _, token = value.partition(b" ")
             if scheme.lower() == b"bearer":
                 found.add(token.strip())
-        elif name in (b"x-api-key", b"x-goog-api-key"):
+        elif name != b"x-shmastra-purpose":
             found.add(value.strip())
-        elif name == b"x-shmastra-purpose" and value in PURPOSES:
-            purpose = value
+        else:
+            purpose = PURPOSES.get(value, purpose)
     if query:
         found.update(value for name, value, _ in pairs(query) if name == b"key")
     found.discard(b"")
@@ -96,11 +121,13 @@ def presented(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Presented
     key = found.pop()
     if not KEY.fullmatch(key):
         raise InvalidKey("The key is not a virtual key of this cloud.")
-    return Presented(key, purpose.decode())
+    return Presented(key, purpose)
 
 
 def query_for_provider(query: bytes, key: bytes) -> bytes:
     """Return the query without credentials, in whatever spelling they stand there."""
+    if not query:
+        return b""
     kept = [
         piece
         for name, value, piece in pairs(query)
@@ -111,25 +138,14 @@ def query_for_provider(query: bytes, key: bytes) -> bytes:
 
 def headers_for_provider(headers: Iterable[tuple[bytes, bytes]], key: bytes) -> Headers:
     """Return what may go on to a provider; the real key is added by the caller."""
-    kept = [
-        (name, value)
-        for name, value in without_hops(headers)
-        if name not in _DROPPED
-        and not name.startswith(_DROPPED_STARTS)
-        and key not in value
-        and b"_" not in name
-    ]
+    kept = [pair for pair in without_hops(headers) if _TO_PROVIDER[pair[0]] and key not in pair[1]]
     kept.append((b"accept-encoding", b"identity"))  # what is compressed cannot be metered
     return kept
 
 
 def headers_for_client(headers: Headers, real_keys: tuple[bytes, ...]) -> Headers:
     """Return what of a provider's headers may reach a client, on an origin where pages of ours live."""
-    kept = [
-        (name, value)
-        for name, value in headers
-        if name not in _ANSWER_DROPPED and not name.startswith(_ANSWER_DROPPED_STARTS)
-    ]
+    kept = [pair for pair in headers if _TO_CLIENT[pair[0]]]
     whole = b"\n".join([value for _, value in kept])
     for real in real_keys:
         if real in whole:

@@ -97,7 +97,10 @@ class Exchange:
         if 300 <= status < 400:
             raise UpstreamUnusable(f"{self._provider.name} answered with a redirect, which is not followed.")
         self.status = status
-        kind = dict(headers).get(b"content-type", b"").lower()
+        kind = b""
+        for name, value in headers:
+            if name == b"content-type":
+                kind = value.lower()
         self._textual, self._streams = kind.startswith(_TEXTUAL), kind.startswith(_STREAM)
         if status >= 400:
             self._edit = Redacted(self._provider.keys.all(), self._read_error)

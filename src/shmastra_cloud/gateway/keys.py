@@ -115,6 +115,16 @@ class KeyCache:
             self._hashes.stale()
         self._known.clear()
 
+    def remembered(self, key_hash: bytes) -> KeyOwner | None:
+        """Return a key's owner, if that can be told at once; else ask :meth:`owner`."""
+        if self._broken_since is not None or self.degraded:
+            return None
+        entry = self._known.get(key_hash)
+        if entry is None:
+            return None
+        self._known.move_to_end(key_hash)
+        return entry.owner
+
     async def owner(self, key_hash: bytes) -> KeyOwner | None:
         """Return a key's owner, or None.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from typing import Any, NamedTuple
 
 from shmastra_cloud.gateway.estimates import BYTES_PER_TOKEN, UPPER_BYTES_PER_TOKEN, Shown, fields_of, shown
@@ -38,7 +37,7 @@ class Meter:
         self._fields = fields
         self._head = b""
         self._head_room = HEAD_BYTES
-        self._tail: deque[bytes] = deque()
+        self._tail: list[bytes] = []  # an empty deque is larger than most streams' tails
         self._tail_size = 0
         self._bytes = 0
         self._watching = False
@@ -62,8 +61,11 @@ class Meter:
             self._shorten()
 
     def _shorten(self) -> None:
-        while self._tail_size - len(self._tail[0]) >= TAIL_BYTES:
-            self._tail_size -= len(self._tail.popleft())
+        dropped = 0
+        while self._tail_size - len(self._tail[dropped]) >= TAIL_BYTES:
+            self._tail_size -= len(self._tail[dropped])
+            dropped += 1
+        del self._tail[:dropped]
 
     def watch(self) -> None:
         """Count what the stream shows from now on, chunk by chunk, for :meth:`so_far`."""

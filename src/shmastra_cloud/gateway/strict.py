@@ -43,7 +43,7 @@ def parse(data: bytes, *, strict: bool) -> dict[str, Any]:
     """
     try:
         text = data.decode()  # bytes would be taken for UTF-16 where they look like it
-        asked = _STRICT.decode(text) if strict else json.loads(text)
+        asked = (_STRICT if strict else _PLAIN).decode(text)
     except (ValueError, RecursionError) as error:
         raise RefusedRequest("The body is not valid JSON.") from error
     if not isinstance(asked, dict):
@@ -87,4 +87,5 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_PLAIN = json.JSONDecoder()
 _STRICT = json.JSONDecoder(object_pairs_hook=_without_twins)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAX_TOKENS = 2**31 - 1  # what a row holds
 MAX_SECONDS = 10_000_000.0
 NOTHING: Mapping[str, float] = MappingProxyType({})
+_PLAIN = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
 _MODALITIES = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
 
 
@@ -61,11 +62,13 @@ def read_usage(usage: dict[str, Any], tier: str | None = None) -> Tokens:
 
 
 def _openai(usage: dict[str, Any], tier: str | None) -> Tokens:
+    asked = _number(usage, "prompt_tokens") or _number(usage, "input_tokens")
+    output = _number(usage, "completion_tokens") or _number(usage, "output_tokens")
+    if usage.keys() <= _PLAIN:
+        return Tokens(asked, output=output, tier=tier)
     told = _part(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     made = _part(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
     reasoning = _number(made, "reasoning_tokens")
-    asked = _number(usage, "prompt_tokens") or _number(usage, "input_tokens")
-    output = _number(usage, "completion_tokens") or _number(usage, "output_tokens")
     if reasoning and _number(usage, "total_tokens") == asked + output + reasoning:
         output = min(output + reasoning, MAX_TOKENS)  # xAI counts it apart
     cached = _number(told, "cached_tokens") or _number(usage, "prompt_cache_hit_tokens")  # DeepSeek's name

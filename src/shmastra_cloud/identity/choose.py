@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from shmastra_cloud.settings import Settings
 
 
-def ways(settings: Settings, pool: Pool, vault: Vault, users: Users) -> tuple[Way, ...]:  # noqa: ARG001
+def ways(settings: Settings, pool: Pool, vault: Vault, users: Users) -> tuple[Way, ...]:
     """Return what the sign-in page offers beside one-time links; what is not chosen is not loaded."""
     if settings.sign_in == "workos":
         from shmastra_cloud.identity.workos import workos_ways
 
         return workos_ways(settings, vault, users)
+    if settings.sign_in == "oidc":
+        from shmastra_cloud.identity.oidc import oidc_way
+
+        return (oidc_way(settings, pool, vault, users),)
     return ()

@@ -81,11 +81,9 @@ async def logout(
 
 
 def _goodbye(here: WebContext, ended: Provided | None) -> str | None:
-    if ended is None or ended.session is None:
+    if ended is None:
         return None
-    return next(
-        (way.goodbye(ended.session) for way in here.ways if way.goodbye and way.source == ended.source), None
-    )
+    return next((way.goodbye(ended) for way in here.ways if way.goodbye and way.source == ended.source), None)
 
 
 @router.get("/sessions")

@@ -53,13 +53,21 @@ class Provided:
     """The identity provider's own session behind one of ours.
 
     ``secret`` is what it can be asked with again (sealed already), ``check_seconds`` after how long it
-    must be.
+    must be; ``life_seconds`` for how long our session lives unless the provider's is seen to go on.
     """
 
     source: Literal["workos", "oidc"]
     session: str | None = None
     secret: bytes | None = None
     check_seconds: float | None = None
+    life_seconds: float | None = None
+
+
+def life_of(provided: Provided | None, longest: dt.timedelta) -> dt.timedelta:
+    """Return how long a session may last, from its start."""
+    if provided is None or provided.life_seconds is None:
+        return longest
+    return min(longest, dt.timedelta(seconds=provided.life_seconds))
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Sessions:
             " provider_secret, check_after, address, agent) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             hash_token(token),
             user_id,
-            now + self.life,
+            now + life_of(provided, self.life),
             provided.source if provided else "local",
             provided.session if provided else None,
             provided.secret if provided else None,
@@ -207,12 +215,13 @@ class Sessions:
     async def end(self, token: str) -> Provided | None:
         """End the session with that token, and return the identity provider's own session behind it."""
         row = await self._pool.fetchrow(
-            "delete from sessions where token_hash = $1 returning source, provider_session", hash_token(token)
+            "delete from sessions where token_hash = $1 returning source, provider_session, provider_secret",
+            hash_token(token),
         )
         self._cache.pop(hash_token(token), None)
         if row is None or row["source"] == "local":
             return None
-        return Provided(row["source"], row["provider_session"])
+        return Provided(row["source"], row["provider_session"], row["provider_secret"])
 
     def ended(self, payload: str) -> None:
         """Take a notification that a session has ended, wherever; the payload is its token's hash in hex."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Literal, cast
 
-from shmastra_cloud.database import transaction
+from shmastra_cloud.database import transaction, under_present_key
 from shmastra_cloud.identity.errors import LastAdmin, UnknownUser
 from shmastra_cloud.identity.keys import PURPOSE_KEY, key_hash, new_virtual_key
 from shmastra_cloud.identity.membership import MEMBERSHIP, write_ended
@@ -59,17 +59,22 @@ class Users:
         """Make a user, or find the one with that email; ``admin`` promotes, its absence never demotes."""
         user_id = uuid.uuid4()
         key = new_virtual_key(user_id)
-        found: uuid.UUID = await self.pool.fetchval(
-            "insert into users (id, email, role, virtual_key, virtual_key_hash) values ($1, $2, $3, $4, $5)"
-            " on conflict (email) do update set role ="
-            " case when excluded.role = 'admin' then 'admin' else users.role end returning id",
-            user_id,
-            email.strip().lower(),
-            "admin" if admin else "member",
-            self._vault.seal(key, PURPOSE_KEY),
-            key_hash(key),
-        )
-        return found
+
+        async def write(pool: Pool) -> uuid.UUID:
+            found: uuid.UUID = await pool.fetchval(
+                "insert into users (id, email, role, virtual_key, virtual_key_hash)"
+                " values ($1, $2, $3, $4, $5)"
+                " on conflict (email) do update set role ="
+                " case when excluded.role = 'admin' then 'admin' else users.role end returning id",
+                user_id,
+                email.strip().lower(),
+                "admin" if admin else "member",
+                self._vault.seal(key, PURPOSE_KEY),
+                key_hash(key),
+            )
+            return found
+
+        return await under_present_key(self.pool, self._vault, write)
 
     async def find(self, email: str) -> uuid.UUID:
         """Return the id of the user with that email.
@@ -165,16 +170,19 @@ class Users:
         """Replace a user's virtual key; the old one is refused at once, the sandbox is given the new one."""
         user_id = await self.find(email)
         key = new_virtual_key(user_id)
-        async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute(
+
+        async def write(pool: Pool) -> None:
+            await pool.execute(
                 "update users set virtual_key = $2, virtual_key_hash = $3 where id = $1",
                 user_id,
                 self._vault.seal(key, PURPOSE_KEY),
                 key_hash(key),
             )
-            await connection.execute(
+            await pool.execute(
                 "update sandboxes set wanted_env_version = wanted_env_version + 1 where user_id = $1", user_id
             )
+
+        await under_present_key(self.pool, self._vault, write)
 
     async def virtual_key(self, user_id: uuid.UUID) -> str:
         """Return a user's key, for the one place it goes to: his sandbox's ``.env``."""

@@ -132,10 +132,14 @@ async def _bring_up(
     _own_folders(plan, service)
     check_readable(service, [Path(sys.executable), Path(__file__), binaries() / "postgres", plan.data])
     bound = _listen(plan, service, sockets)
+    if plan.database_url is not None:
+        await plan.prepare(plan.database_url)
     await plan.build()
     _own_all(plan.data / "studio", service)
-    dsn = plan.database_url or await _postgres(plan, service, say, started)
-    await plan.prepare(dsn)
+    dsn = plan.database_url
+    if dsn is None:
+        dsn = await _postgres(plan, service, say, started)
+        await plan.prepare(dsn)
     _own_key(plan, service)
     environ = {name: value for name, value in plan.environ.items() if name not in NOT_PASSED_ON}
     environ["DATABASE_URL"] = dsn

@@ -15,6 +15,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.database import TROUBLE
+from shmastra_cloud.secrets_at_rest import MasterKeyError
 from shmastra_cloud.workspaces.env_file import env_file
 from shmastra_cloud.workspaces.errors import EngineError, LeaseLost, SandboxGone, StartFailed, WorkspaceError
 from shmastra_cloud.workspaces.pause import suspend
@@ -87,6 +88,9 @@ class Reconciler:
             except TROUBLE as error:
                 log.warning("cannot look for work (%s)", type(error).__name__)
                 return
+            except MasterKeyError as error:  # its lease keeps it from being taken again at once
+                log.error("a workspace is left alone: %s", error)  # noqa: TRY400 -- one sentence says it
+                continue
             if workspace is None:
                 return
             task = asyncio.create_task(self._work(workspace))
@@ -111,6 +115,9 @@ class Reconciler:
             log.info("workspace %s was taken over", workspace.id)
         except* WorkspaceError as errors:
             log.warning("workspace %s: %s", workspace.id, errors.exceptions[0])
+            rest = dt.timedelta(seconds=5)
+        except* MasterKeyError as errors:
+            log.error("workspace %s: %s", workspace.id, errors.exceptions[0])  # noqa: TRY400 -- see above
             rest = dt.timedelta(seconds=5)
         except* TROUBLE as errors:
             log.warning("workspace %s: %s", workspace.id, type(errors.exceptions[0]).__name__)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shmastra_cloud.awake import Awake
+from shmastra_cloud.database import under_present_key
 from shmastra_cloud.workspaces.errors import LeaseLost, UnknownWorkspace
 from shmastra_cloud.workspaces.status import Status, as_status, check_transition
 
@@ -68,14 +69,18 @@ class Workspaces(Awake):
         found = await self.find(user_id)
         if found is not None:
             return found
-        token = self._vault.seal(secrets.token_urlsafe(32), PURPOSE_MASTRA)
-        await self._pool.execute(
-            "with made as (insert into sandboxes (user_id, mastra_token) values ($1, $2)"
-            " on conflict do nothing returning id)"
-            " insert into sandbox_events (sandbox, actor, reason, to_status)"
-            " select id, 'web', 'first visit', 'provisioning' from made",
-            user_id,
-            token,
+        token = secrets.token_urlsafe(32)
+        await under_present_key(
+            self._pool,
+            self._vault,
+            lambda pool: pool.execute(
+                "with made as (insert into sandboxes (user_id, mastra_token) values ($1, $2)"
+                " on conflict do nothing returning id)"
+                " insert into sandbox_events (sandbox, actor, reason, to_status)"
+                " select id, 'web', 'first visit', 'provisioning' from made",
+                user_id,
+                self._vault.seal(token, PURPOSE_MASTRA),
+            ),
         )
         return await self.get(user_id)
 
@@ -222,14 +227,17 @@ class Workspaces(Awake):
         Raises:
             LeaseLost: another process holds the row.
         """
-        sealed = self._vault.seal(traffic_token, PURPOSE_TRAFFIC) if traffic_token else None
-        await self._under_lease(
-            workspace,
-            "sandbox_id = $3, sandbox_host = $4, reset_wanted = false,"
-            " traffic_token = coalesce($5, traffic_token)",
-            sandbox_id,
-            host,
-            sealed,
+        await under_present_key(
+            self._pool,
+            self._vault,
+            lambda pool: Workspaces(pool, self._vault)._under_lease(  # noqa: SLF001 -- the same, in a transaction
+                workspace,
+                "sandbox_id = $3, sandbox_host = $4, reset_wanted = false,"
+                " traffic_token = coalesce($5, traffic_token)",
+                sandbox_id,
+                host,
+                self._vault.seal(traffic_token, PURPOSE_TRAFFIC) if traffic_token else None,
+            ),
         )
 
     async def unlocated(self, workspace: Workspace) -> None:

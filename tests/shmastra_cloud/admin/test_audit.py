@@ -28,6 +28,7 @@ CASES: list[tuple[str, str, str, dict[str, Any] | None, str, str]] = [
     ("POST", "/users/{email}/role", f"/users/{BOB}/role", {"role": "member"}, "user.role", "done"),
     ("POST", "/users/{email}/sign-out", f"/users/{BOB}/sign-out", None, "user.sign-out", "done"),
     ("POST", "/users/{email}/rotate-key", f"/users/{BOB}/rotate-key", None, "key.rotate", "done"),
+    ("POST", "/master-key/rotate", "/master-key/rotate", {}, "key.rotate-master", "failed"),
     ("POST", "/users/{email}/disable", f"/users/{BOB}/disable", None, "user.disable", "done"),
     ("POST", "/users/{email}/enable", f"/users/{BOB}/enable", None, "user.enable", "done"),
     ("PUT", "/users/{email}/models", f"/users/{BOB}/models", {"patterns": ["a/*"]}, "models.change", "done"),
@@ -128,7 +129,8 @@ async def test_each_leaves_its_line(admin: httpx.AsyncClient, pool: Pool, sandbo
         last = line["id"]
         assert (line["action"], line["outcome"]) == (action, outcome), path
         assert (line["actor_kind"], line["origin"]) == ("os", "command line")
-        wanted = "organization" if path == "/models" else BOB if BOB in path or path == "/users" else ANN
+        for_all = path in ("/models", "/master-key/rotate")
+        wanted = "organization" if for_all else BOB if BOB in path or path == "/users" else ANN
         assert line["target"] == wanted
         if path.startswith("/sandboxes"):
             assert line["target_id"] == sandbox

@@ -11,6 +11,7 @@ from tests.shmastra_cloud.backup.installations import ANNS, settings
 
 from sandboxd import packing
 from shmastra_cloud.backup import BackupError, NotPossible, Wanted, check, make, wanted
+from shmastra_cloud.supervisor import Unreadable
 
 pytestmark = pytest.mark.engine
 ELSEWHERE = {"DATABASE_URL": "postgresql://elsewhere/x"}
@@ -38,6 +39,12 @@ def test_who_is_not_root_is_told_to_be(saved: Saved, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(NotPossible, match="root \\(sudo\\)"):
         wanted(settings(saved.data), files_only=False, templates=True)
+
+
+def test_who_may_not_read_it_is_told_whose_it_is(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(Unreadable, match="belongs to the user shmastra"):
+        wanted(settings(saved.data, **AT_E2B), files_only=False, templates=True)
 
 
 async def test_files_alone_are_all_sandboxes_and_no_user(saved: Saved, tmp_path: Path) -> None:

@@ -37,15 +37,19 @@ def is_new(data: Path) -> bool:
 
 def test_what_was_there_is_kept_beside(tmp_path: Path) -> None:
     old(tmp_path)
+    (tmp_path / "engine/sandboxes/i0").mkdir()
     stage(tmp_path)
+    for folder in (tmp_path, tmp_path / "engine"):
+        os.chown(folder, 4711, 4711)
     said: list[str] = []
     kept = moves.commit(tmp_path, NAMES, said.append)
     assert is_new(tmp_path)
     assert kept is not None
     assert (kept / "postgres/old").exists()
     assert (kept / "postgres.password").read_text() == "old"
-    assert sorted(path.name for path in kept.iterdir()) == ["postgres", "postgres.password"]
+    assert sorted(path.name for path in kept.iterdir()) == ["engine", "postgres", "postgres.password"]
     assert str(kept) in said[0]
+    assert kept.stat().st_uid == (kept / "engine").stat().st_uid == 4711
 
 
 def test_where_nothing_was_nothing_is_kept(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.shmastra_cloud.backup.installations import ODD
 from shmastra_cloud.backup import BadBackup, tables
 from shmastra_cloud.backup.archive import Reader, Writer
 from shmastra_cloud.backup.manifest import Table
-from shmastra_cloud.database import Pool
+from shmastra_cloud.database import Pool, check_master_key
 from shmastra_cloud.identity import Users
 from shmastra_cloud.secrets_at_rest import Vault
 
@@ -111,3 +111,31 @@ async def test_what_a_migration_put_in_is_taken_out(connection: Any, pool: Pool,
     await tables.empty(connection, await tables.shapes(connection))
     assert await connection.fetchval("select count(*) from users") == 0
     assert await connection.fetchval("select count(*) from schema_migrations") > 0
+
+
+async def test_what_triggers_made_is_not_made_again_and_a_former_keys_secrets_come_back(
+    connection: Any, pool: Pool, vault: Vault
+) -> None:
+    await check_master_key(pool, vault)
+    await Users(pool, vault).invite("ann@example.com")
+    await connection.execute(
+        "insert into usage_events (user_id, provider, status, duration_ms, ended, cost_usd)"
+        " select id, 'openai', 200, 1, 'complete', 1 from users"
+    )
+    await connection.execute(  # as while the master key is replaced
+        "update installation set master_key_fingerprint = $1, retiring_key_fingerprint = $2",
+        Vault(b"n" * 32).fingerprint,
+        vault.fingerprint,
+    )
+    there = await tables.shapes(connection)
+    kept = {shape.name: await saved(connection, shape.name) for shape in there}
+    async with connection.transaction():
+        await tables.empty(connection, there)
+        await tables.set_triggers(connection, there, fire=False)
+        for table, rows in kept.values():
+            await tables.copy_in(connection, table, there, iter([rows]))
+        await tables.set_triggers(connection, there, fire=True)
+    assert await connection.fetchval("select requests from usage_days") == 1
+    sealed = await connection.fetchval("select virtual_key from users")
+    with pytest.raises(asyncpg.PostgresError, match="not sealed under the present master key"):
+        await connection.execute("update users set virtual_key = $1", sealed + b"\0")

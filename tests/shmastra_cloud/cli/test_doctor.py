@@ -11,6 +11,11 @@ from shmastra_cloud.settings import load_settings
 NAMES = {
     "python", "kernel", "privileges", "user_namespaces", "runc", "mmdebstrap", "seccomp", "cgroups", "disk",
     "node", "studio", "template", "cloud", "database", "sandboxes", "master_key", "providers", "public_url",
+    "sign_in",
+}  # fmt: skip
+OF_DATABASE = {
+    "database_version", "database_rights", "database_notifications", "database_schema", "database_privacy",
+    "database_secrets", "database_connections", "database_clock", "database_latency",
 }  # fmt: skip
 
 
@@ -37,7 +42,9 @@ def test_a_database_elsewhere_is_asked_and_its_password_not_shown(dsn: str, tmp_
     address = dsn.replace("postgres@", "postgres:top-secret@")
     environ = {"DATABASE_URL": address, "SHMASTRA_MASTER_KEY": MASTER_KEY}
     done = shmastra("doctor", "--json", "--data", str(tmp_path), **environ)
-    database = told(done.stdout)["database"]
+    found = told(done.stdout)
+    assert set(found) == NAMES | OF_DATABASE
+    database = found["database"]
     assert database["status"] == "ok"
     assert database["detail"].startswith("postgresql://postgres@/")
     assert b"top-secret" not in done.stdout + done.stderr
@@ -50,6 +57,7 @@ def test_a_running_cloud_is_asked_itself(web: Web) -> None:
     assert [found[name]["status"] for name in ("cloud", "database", "sandboxes")] == ["ok", "ok", "ok"]
     assert found["sandboxes"]["detail"].startswith("http://127.0.0.1:")
     assert found["public_url"]["detail"] == web.url
+    assert (found["reach"]["status"], found["database_clock"]["status"]) == ("ok", "ok")
 
 
 def test_who_may_not_ask_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,11 +1,26 @@
 import asyncio
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.conftest import POSTGRES
+from tests.support.supabase import drop, make
 
-from shmastra_cloud.database import MigrationFailed, Pool, known_migrations, migrate, open_pool
-from shmastra_cloud.database.migrate import MIGRATIONS
+from shmastra_cloud.database import (
+    MigrationFailed,
+    Pool,
+    UnsuitableDatabase,
+    check_schema,
+    known_migrations,
+    migrate,
+    open_pool,
+    schema,
+)
+from shmastra_cloud.database.migrate import LOCK, MIGRATIONS
 
 SCHEMA = """
   select table_name || '.' || column_name || ' ' || data_type || ' ' || coalesce(column_default, '') as line
@@ -17,16 +32,8 @@ SCHEMA = """
   union all select relname || ' ' || relrowsecurity || ' ' || coalesce(relacl::text, '')
   from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')
   order by 1"""
-SUPABASE = """
-  do $$ begin
-    if not exists (select from pg_roles where rolname = 'anon') then
-      create role anon nologin; create role authenticated nologin;
-    end if;
-  end $$;
-  grant usage on schema public to anon, authenticated;
-  alter default privileges in schema public grant all on tables to anon, authenticated;
-  alter default privileges in schema public grant all on functions to anon, authenticated;
-  alter default privileges in schema public grant all on sequences to anon, authenticated;"""
+PSQL, QUIET = POSTGRES / "pginstall18/bin/psql", ("-qXv", "ON_ERROR_STOP=1")
+MODULE = sys.modules[migrate.__module__]  # the package has a function of that name
 
 
 async def _paste(dsn: str, times: int = 1) -> list[str]:
@@ -40,29 +47,30 @@ async def _paste(dsn: str, times: int = 1) -> list[str]:
         await connection.close()
 
 
-async def _supabase(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(SUPABASE)
-    await connection.close()
+async def _schema(dsn: str) -> list[str]:
+    return await _paste(dsn, times=0)
 
 
-async def test_pasted_by_hand_and_migrated_give_the_same_schema(empty_dsn: str, postgres: str) -> None:
-    await _supabase(empty_dsn)
-    pasted = await _paste(empty_dsn)
-    control = await asyncpg.connect(postgres)
-    await control.execute("create database by_command")
+async def test_pasted_by_hand_and_migrated_give_the_same_schema(postgres: str) -> None:
+    """Once as a psql would send it, statement by statement, and once as one text."""
+    by_hand, by_command = await make(postgres, "by_hand"), await make(postgres, "by_command")
     try:
-        other = postgres.replace("/postgres?", "/by_command?")
-        await _supabase(other)
-        pool = await open_pool(other)
+        for _ in range(2):
+            done = await asyncio.create_subprocess_exec(PSQL, *QUIET, *_files(), by_hand[0])
+            assert await done.wait() == 0
+        pasted = await _schema(by_hand[0])
+        pool = await open_pool(by_command[0])
         assert await migrate(pool) == [file.stem for file in sorted(MIGRATIONS.glob("*.sql"))]
-        migrated = [row["line"] for row in await pool.fetch(SCHEMA)]
         await pool.close()
+        assert await _schema(by_command[0]) == pasted
+        assert len(pasted) > 50
     finally:
-        await control.execute("drop database by_command with (force)")
-        await control.close()
-    assert pasted == migrated
-    assert len(pasted) > 50
+        await drop(postgres, "by_hand")
+        await drop(postgres, "by_command")
+
+
+def _files() -> list[str]:
+    return [word for file in sorted(MIGRATIONS.glob("*.sql")) for word in ("-f", str(file))]
 
 
 async def test_a_migration_may_be_pasted_first_and_twice(empty_dsn: str) -> None:
@@ -89,25 +97,106 @@ async def test_only_what_is_named_is_applied_and_the_rest_later(empty_dsn: str) 
 
 
 async def test_a_refused_file_leaves_nothing_behind(pool: Pool, tmp_path: Path) -> None:
-    (tmp_path / "900_bad.sql").write_text("create table half_done (a int); select nonsense;")
+    folder = shutil.copytree(MIGRATIONS, tmp_path / "migrations")
+    (folder / "900_bad.sql").write_text("create table half_done (a int); select nonsense;")
     with pytest.raises(MigrationFailed, match=r"900_bad\.sql"):
-        await migrate(pool, tmp_path)
+        await migrate(pool, folder)
     assert await pool.fetchval("select to_regclass('public.half_done')") is None
+    assert (await schema(pool, folder)).pending == ["900_bad"]
 
 
-@pytest.mark.parametrize("role", ["anon", "authenticated"])
-async def test_a_role_with_supabases_default_grants_reads_nothing(empty_dsn: str, role: str) -> None:
-    await _supabase(empty_dsn)
-    await _paste(empty_dsn)
-    connection = await asyncpg.connect(empty_dsn)
-    names = await connection.fetch(
-        "select relname, relrowsecurity, relkind from pg_class"
-        " where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"
+async def test_a_file_that_was_changed_since_is_noticed(
+    pool: Pool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = shutil.copytree(MIGRATIONS, tmp_path / "migrations")
+    first = folder / "002_prices.sql"
+    first.write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))
+    assert await migrate(pool, folder) == []  # other line ends are no change
+    first.write_text(first.read_text() + "alter table users add column more text;")
+    with pytest.raises(UnsuitableDatabase, match=r"another text of 002_prices\.sql"):
+        await migrate(pool, folder)
+    await check_schema(pool, folder)
+    assert "002_prices.sql" in caplog.text
+
+
+async def test_what_a_newer_version_applied_is_noticed(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+    await pool.execute("insert into schema_migrations (name) values ('999_future')")
+    with pytest.raises(UnsuitableDatabase, match=r"another version .* 999_future\.sql"):
+        await migrate(pool)
+    await check_schema(pool)  # in the middle of an update, processes of both versions serve
+    assert "999_future" in caplog.text
+
+
+async def test_a_process_does_not_serve_with_a_schema_that_is_behind(pool: Pool) -> None:
+    await pool.execute("delete from schema_migrations where name = '009_keys_and_rights'")
+    with pytest.raises(UnsuitableDatabase, match=r"lacks 009_keys_and_rights\.sql.*shmastra migrate"):
+        await check_schema(pool)
+
+
+async def test_what_was_applied_before_texts_were_kept_is_taken_as_it_is(pool: Pool) -> None:
+    await pool.execute("update schema_migrations set sha256 = null where name < '004'")
+    assert await migrate(pool) == []
+    assert not await pool.fetchval("select exists (select from schema_migrations where sha256 is null)")
+
+
+def test_each_number_is_given_once() -> None:
+    numbers = [file.name.split("_")[0] for file in MIGRATIONS.glob("*.sql")]
+    assert len(numbers) == len(set(numbers))
+
+
+async def test_an_old_postgres_is_refused(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODULE, "OLDEST", 99)
+    with pytest.raises(UnsuitableDatabase, match="needs 99 or newer"):
+        await migrate(pool)
+
+
+async def test_who_waits_too_long_for_another_is_told(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODULE, "MIGRATION_SECONDS", 0.1)
+    async with pool.acquire() as other:
+        await other.execute("select pg_advisory_lock($1)", LOCK)
+        with pytest.raises(MigrationFailed, match="Another process has been migrating"):
+            await migrate(pool)
+
+
+# Real processes.
+
+
+def _start(dsn: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "shmastra_cloud", "migrate"],
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": dsn},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
     )
-    assert len(names) >= 6
-    await connection.execute(f"set role {role}")
-    for row in names:
-        assert row["relrowsecurity"] or row["relkind"] == b"v", row["relname"]
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.fetch(f"select * from public.{row['relname']}")
-    await connection.close()
+
+
+def test_processes_that_start_at_once_apply_each_file_once(empty_dsn: str) -> None:
+    processes = [_start(empty_dsn) for _ in range(3)]
+    said = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 3, said
+    applied = [line for out, _ in said for line in out.splitlines() if line.startswith("applied")]
+    assert sorted(applied) == [f"applied {file.stem}" for file in sorted(MIGRATIONS.glob("*.sql"))]
+
+
+async def test_a_process_that_is_killed_in_the_middle_leaves_nothing_and_holds_up_nobody(
+    empty_dsn: str,
+) -> None:
+    whole = await _paste(empty_dsn)
+    control, held = await asyncpg.connect(empty_dsn), await asyncpg.connect(empty_dsn)
+    await control.execute("drop table login_links")  # which 001 makes before it comes to usage_events
+    async with held.transaction():
+        await held.execute("lock table usage_events")
+        process = _start(empty_dsn)
+        async with asyncio.timeout(30):
+            while not await control.fetchval("select exists (select from pg_locks where not granted)"):
+                await asyncio.sleep(0.02)
+        process.kill()
+        process.communicate()
+        assert await control.fetchval("select to_regclass('login_links')") is None
+    after = _start(empty_dsn)
+    assert after.communicate(timeout=60)[0].count("applied") == len(list(MIGRATIONS.glob("*.sql")))
+    await control.close()
+    await held.close()
+    assert await _schema(empty_dsn) == whole

@@ -1,40 +1,7 @@
 import pytest
 
-from shmastra_cloud.database import Pool, migrate, open_pool
-from shmastra_cloud.doctor.cloud import address, check_stopped, database, providers, public_url
+from shmastra_cloud.doctor.cloud import check_stopped, providers, public_url
 from shmastra_cloud.settings import load_settings
-
-
-@pytest.mark.parametrize(
-    ("dsn", "shown"),
-    [
-        ("postgresql://me:secret@db.example:5432/x?sslmode=require", "postgresql://me@db.example:5432/x"),
-        ("postgresql://me:secret@/x?host=/run/pg&password=secret", "postgresql://me@/x?host=/run/pg"),
-        ("postgresql://me:se cret@h:port/x", "an address that cannot be read"),
-        ("", "://"),
-    ],
-)
-def test_an_address_is_shown_without_its_password(dsn: str, shown: str) -> None:
-    assert address(dsn) == shown
-
-
-async def test_a_schema_that_is_behind_or_open_is_told(
-    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", empty_dsn)
-    pool: Pool = await open_pool(empty_dsn)
-    try:
-        assert (await database(load_settings(), pool)).fix == "shmastra migrate"
-        await migrate(pool)
-        assert (await database(load_settings(), pool)).status == "ok"
-        await pool.execute("create table left_open (x int)")
-        assert "left_open" in (await database(load_settings(), pool)).detail
-        await pool.execute("drop table left_open")
-        await pool.execute("insert into installation (master_key_fingerprint) values ('\\x00')")
-        assert "another master key" in (await database(load_settings(), pool)).detail
-    finally:
-        await pool.close()
-    assert (await database(load_settings(), pool)).status == "failed"
 
 
 async def test_a_service_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

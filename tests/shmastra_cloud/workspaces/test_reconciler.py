@@ -8,6 +8,8 @@ import pytest
 from tests.doubles.engine import Bad, Forgets, Never, Works
 
 from shmastra_cloud.database import Pool
+from shmastra_cloud.identity import Users
+from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.workspaces import Reconciler, Workspaces, reconciler
 
 
@@ -141,3 +143,19 @@ async def test_a_reset_begins_with_another_sandbox(store: Workspaces, user_id: U
     second = await store.get(user_id)
     assert second.sandbox_id != first.sandbox_id
     assert list(engine.sandboxes) == [second.sandbox_id]
+
+
+async def test_a_workspace_whose_token_does_not_open_holds_up_no_other(
+    store: Workspaces, user_id: UUID, pool: Pool, vault: Vault, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = await Users(pool, vault).invite("bob@example.com")
+    await store.ensure(other)
+    await store.ensure(user_id)
+    await pool.execute(
+        "update sandboxes set mastra_token = $2, status_since = now() - interval '1 hour' where user_id = $1",
+        other,
+        Vault(b"o" * 32).seal("x", "sandboxes.mastra_token"),
+    )
+    async with working(store, Works()):
+        await until(store, user_id, "ready")
+    assert "a workspace is left alone: A stored secret is sealed under the master key" in caplog.text

@@ -36,6 +36,7 @@ from shmastra_cloud.identity.workos.trail import Trails
 from shmastra_cloud.identity.workos.watching import Watching
 
 if TYPE_CHECKING:
+    from shmastra_cloud.identity.sessions import Provided
     from shmastra_cloud.identity.users import Users
     from shmastra_cloud.secrets_at_rest import Vault
     from shmastra_cloud.settings import Settings
@@ -51,6 +52,10 @@ __all__ = [
     "WorkosError",
     "workos_ways",
 ]
+
+
+def _goodbye(its: Parts, ended: Provided) -> str | None:
+    return None if ended.session is None else goodbye(its, ended.session)
 
 
 def workos_ways(settings: Settings, vault: Vault, users: Users) -> tuple[Way, ...]:
@@ -75,7 +80,7 @@ def workos_ways(settings: Settings, vault: Vault, users: Users) -> tuple[Way, ..
         background=[watching.run(), checking.run()],
         closing=[provider.aclose, its.mails.aclose],
         source="workos",
-        goodbye=partial(goodbye, its),
+        goodbye=partial(_goodbye, its),
         hooks=frozenset({webhook.WEBHOOK}),
     )
     return page, Way(label="Get a code by email", start="/login/workos/email", router=APIRouter())

@@ -7,7 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from shmastra_cloud.database import TROUBLE
+from shmastra_cloud.database import TROUBLE, under_present_key
 from shmastra_cloud.identity.workos.errors import Away, NotMember, WorkosError
 from shmastra_cloud.secrets_at_rest import MasterKeyError
 
@@ -83,13 +83,17 @@ class Checking:
         return None
 
     async def _keep(self, row: Row, member: Member) -> None:
-        await self._pool.execute(
-            "update sessions set provider_session = $2, provider_secret = $3, checked_at = now(),"
-            " check_after = now() + make_interval(secs => $4) where token_hash = $1",
-            row["token_hash"],
-            member.session,
-            self._vault.seal(member.sealed, PURPOSE_SECRET),
-            CHECK_SECONDS * random.uniform(0.9, 1.1),  # noqa: S311
+        await under_present_key(
+            self._pool,
+            self._vault,
+            lambda pool: pool.execute(
+                "update sessions set provider_session = $2, provider_secret = $3, checked_at = now(),"
+                " check_after = now() + make_interval(secs => $4) where token_hash = $1",
+                row["token_hash"],
+                member.session,
+                self._vault.seal(member.sealed, PURPOSE_SECRET),
+                CHECK_SECONDS * random.uniform(0.9, 1.1),  # noqa: S311
+            ),
         )
         await self._members.settle(row["user_id"], member.roles)
 

@@ -13,7 +13,7 @@ import httpx
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from jwt.exceptions import PyJWKClientConnectionError, PyJWTError
-from workos import AsyncWorkOSClient, WorkOSError
+from workos import AsyncWorkOSClient
 from workos.session import (
     AuthenticateWithSessionCookieErrorResponse,
     seal_session_from_auth_response,
@@ -48,6 +48,7 @@ SKEW_SECONDS = 60
 PAGE = 100
 WEBHOOK_SECONDS = 180  # the SDK's own DEFAULT_TOLERANCE
 OUR_FAULT = frozenset({"invalid_client", "unauthorized_client"})
+MEMBERSHIPS = ("user_management", "organization_memberships")
 SELECTION = "organization_selection_required"
 EVENTS = (
     "organization_membership.created",
@@ -158,8 +159,12 @@ class Provider:
 
     async def user_with(self, email: str) -> str | None:
         """Return the id of the user with that email, if there is one."""
-        page = await self._ask(self._client.user_management.list_users(email=email, limit=2))
-        return next((user.id for user in page.data if user.email.lower() == email.lower()), None)
+
+        async def found() -> str | None:
+            users, _ = await self._listed("user_management", "users", email=email, limit=2)
+            return next((str(one["id"]) for one in users if one["email"].lower() == email.lower()), None)
+
+        return await self._ask(found())
 
     async def send_code(self, email: str) -> None:
         """Have WorkOS mail a code of six digits, for ten minutes; an unknown email becomes a user there."""
@@ -167,27 +172,26 @@ class Provider:
 
     async def roles(self, user: str) -> frozenset[str] | None:
         """Return the slugs of a user's roles in our organization, or None if he is no active member."""
-        asked = self._client.organization_membership.list_organization_memberships(
-            user_id=user, organization_id=self.organization, statuses=["active"], limit=PAGE
-        )
         try:
-            page = await self._ask(asked)
+            found, _ = await self._ask(self._members(user_id=user))
         except Refused as error:
-            if error.code in ("404", "entity_not_found"):
+            if error.code == "entity_not_found":  # he was deleted
                 return None
             raise
-        found = [one for one in page.data if one.user_id == user and self._is_active(one)]
-        return _slugs(found[0]) if found else None
+        return found.get(user)
 
     async def everybody(self) -> Mapping[str, frozenset[str]]:
         """Return all active members of our organization with the slugs of their roles."""
-        asked = self._client.organization_membership.list_organization_memberships(
-            organization_id=self.organization, statuses=["active"], limit=PAGE
-        )
 
         async def all_pages() -> dict[str, frozenset[str]]:
-            page = await asked
-            return {one.user_id: _slugs(one) async for one in page.auto_paging_iter() if self._is_active(one)}
+            members: dict[str, frozenset[str]] = {}
+            after: dict[str, str] = {}
+            while True:
+                found, cursor = await self._members(**after)
+                members |= found
+                if cursor is None or after.get("after") == cursor:
+                    return members
+                after = {"after": cursor}
 
         return await self._ask(all_pages(), LIST_SECONDS)
 
@@ -201,11 +205,8 @@ class Provider:
             Refused: WorkOS does not know the event ``after`` any more.
         """
         begin = {"after": after} if after else {"range_start": since}
-        asked = self._client.request_raw(
-            "get", ("events",), params={"events": ",".join(EVENTS), "limit": PAGE, "order": "asc", **begin}
-        )
-        found = (await self._ask(asked)).get("data")
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        asked = self._listed("events", events=",".join(EVENTS), limit=PAGE, order="asc", **begin)
+        return (await self._ask(asked))[0]
 
     async def organization_name(self) -> str:
         """Return our organization's name.
@@ -213,7 +214,11 @@ class Provider:
         Raises:
             Refused: there is no such organization under this API key.
         """
-        return (await self._ask(self._client.organizations.get_organization(self.organization))).name
+
+        async def name() -> str:
+            return (await self._client.organizations.get_organization(self.organization)).name
+
+        return await self._ask(name())
 
     async def knows_client(self) -> None:
         """Ask for the keys that access tokens of our client id are signed with.
@@ -221,7 +226,7 @@ class Provider:
         Raises:
             Refused: WorkOS does not know the client id.
         """
-        await self._ask(self._client.user_management.get_jwks(str(self._client.client_id)))
+        await self._ask(self._client.request_raw("get", ("sso", "jwks", str(self._client.client_id))))
 
     def delivered(self, body: bytes, signature: str) -> dict[str, Any]:
         """Return the event in a webhook's body.
@@ -246,7 +251,7 @@ class Provider:
         return event
 
     async def _member(self, asked: Awaitable[AuthenticateResponse]) -> Member:
-        answer = await self._selected(asked)
+        answer = await self._selected(_whole(asked))
         if not answer.user.email_verified:
             raise Unverified(f"WorkOS has not verified {answer.user.email}.")
         session, sealed = await self._sealed(answer)
@@ -254,11 +259,10 @@ class Provider:
         if roles is None:
             raise NotMember(f"{answer.user.email} is no member of this organization.", session)
         if answer.organization_id != self.organization:  # so that the organization's own rules are applied
-            answer = await self._ask(
-                self._client.user_management.authenticate_with_refresh_token(
-                    refresh_token=answer.refresh_token, organization_id=self.organization
-                )
+            asked = self._client.user_management.authenticate_with_refresh_token(
+                refresh_token=answer.refresh_token, organization_id=self.organization
             )
+            answer = await self._ask(_whole(asked))
             session, sealed = await self._sealed(answer)
         return Member(answer.user.id, answer.user.email, roles, session, sealed)
 
@@ -287,24 +291,50 @@ class Provider:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 found = await asyncio.to_thread(session.authenticate)  # which may fetch the keys
-        except (PyJWKClientConnectionError, TimeoutError):
+        except PyJWKClientConnectionError:
             raise Away("WorkOS's keys cannot be had.") from None
         except PyJWTError:
             raise Refused("The access token is not WorkOS's.", "invalid_jwt") from None
+        except Exception as error:  # noqa: BLE001 -- what was fetched may be anything
+            raise Away(f"WorkOS's keys cannot be had ({type(error).__name__}).") from None
         if isinstance(found, AuthenticateWithSessionCookieErrorResponse):
             raise Refused("The access token is not WorkOS's.", "invalid_jwt")
         return found.session_id, sealed
 
-    def _is_active(self, membership: Any) -> bool:
-        status = str(getattr(membership.status, "value", membership.status))
-        return membership.organization_id == self.organization and status == "active"
+    async def _listed(self, *path: str, **asked: str | int) -> tuple[list[dict[str, Any]], str | None]:
+        """Return a page of a list and the cursor of the next one, as WorkOS wrote them.
+
+        The SDK's own lists are empty where the answer was none, such as a proxy's page: all would be out.
+        """
+        answer = await self._client.request_raw("get", path, params=asked)
+        found, metadata = answer["data"], answer.get("list_metadata") or {}
+        if not isinstance(found, list):
+            raise TypeError("This is no list.")
+        return [one for one in found if isinstance(one, dict)], metadata.get("after")
+
+    async def _members(self, **asked: str) -> tuple[dict[str, frozenset[str]], str | None]:
+        """Return the roles by user of a page of active memberships of our organization, and the cursor.
+
+        What the list's filters let through all the same is left out.
+        """
+        found, cursor = await self._listed(
+            *MEMBERSHIPS, organization_id=self.organization, statuses="active", limit=PAGE, **asked
+        )
+        members = {
+            one["user_id"]: frozenset(
+                {one["role"]["slug"], *(role["slug"] for role in one.get("roles") or ())}
+            )
+            for one in found
+            if one["organization_id"] == self.organization and one["status"] == "active"
+        }
+        return members, cursor
 
     async def _ask(self, asked: Awaitable[T], seconds: float | None = None) -> T:
         """Wait for an answer; what is raised carries nothing of what WorkOS wrote but its code."""
         try:
             async with asyncio.timeout(seconds or ASK_SECONDS):
                 return await asked
-        except (WorkOSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 -- of an answer of no known form the SDK raises whatever comes
             raise _translated(error) from None
 
 
@@ -316,12 +346,22 @@ class _Selection(Refused):
         self.token = token
 
 
+async def _whole(asked: Awaitable[AuthenticateResponse]) -> AuthenticateResponse:
+    """Return an answer that has a user, which the SDK does not look for in an empty one."""
+    answer = await asked
+    if not answer.user.id:
+        raise ValueError("There is no user.")
+    return answer
+
+
 def _translated(error: Exception) -> Exception:
     status = getattr(error, "status_code", None)
     if status is None:
         return Away(f"WorkOS does not answer ({type(error).__name__}).")
     if status == 429 or status >= 500:
         return Away(f"WorkOS answers {status}.")
+    if not isinstance(getattr(error, "response_json", None), dict):  # a proxy's page, or a firewall's
+        return Away(f"WorkOS answers {status}, and says nothing.")
     code = str(getattr(error, "code", None) or getattr(error, "error", None) or status)
     if status == 401 or code in OUR_FAULT:
         return KeyRefused("WorkOS refuses WORKOS_API_KEY or WORKOS_CLIENT_ID.")
@@ -329,10 +369,6 @@ def _translated(error: Exception) -> Exception:
     if code == SELECTION and token:
         return _Selection(token)
     return Refused("WorkOS refuses this.", code)
-
-
-def _slugs(membership: Any) -> frozenset[str]:
-    return frozenset({membership.role.slug, *(role.slug for role in membership.roles)})
 
 
 def sealing_key(password: str, purpose: bytes) -> str:

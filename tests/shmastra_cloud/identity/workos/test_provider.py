@@ -1,4 +1,5 @@
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -7,7 +8,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from tests.doubles.workos import API_KEY, COOKIE_PASSWORD, Keys, WorkOS
+from tests.doubles.workos import API_KEY, COOKIE_PASSWORD, ORGANIZATION, Keys, WorkOS, workos
 from tests.shmastra_cloud.identity.workos.conftest import at_workos
 
 from shmastra_cloud.identity import Device
@@ -25,6 +26,10 @@ CALLS: list[Callable[[Provider], Awaitable[Any]]] = [
     lambda its: its.events(None, "2026-01-01T00:00:00.000Z"),
     lambda its: its.organization_name(),
 ]
+
+ASKING = [
+    call for at, call in enumerate(CALLS) if at not in (3, 6)
+]  # whose answers are not looked at one by one
 
 
 async def came(provider: Provider, email: str) -> Any:
@@ -45,6 +50,21 @@ async def test_errors_are_ours_and_hold_nothing_of_what_was_said(
         assert raised.value.__cause__ is None
         assert raised.value.__suppress_context__
         assert API_KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [200, 403, 404])
+@pytest.mark.parametrize(
+    "rubbish", ["", "null", "[]", "<html>", '{"data": [{}]}', '{"user": {}}', '{"data": 7}']
+)
+async def test_an_answer_of_no_known_form_is_none(
+    provider: Provider, double: WorkOS, rubbish: str, status: int
+) -> None:
+    """A proxy's page must not read as a list without members."""
+    double.rubbish, double.fails = rubbish, status
+    for call in ASKING:
+        with pytest.raises(WorkosError) as raised:
+            await call(provider)
+        assert isinstance(raised.value, Away) or (status != 200 and rubbish.startswith("{"))
 
 
 async def test_who_asks_to_wait_long_is_not_waited_for(
@@ -94,6 +114,17 @@ async def test_a_token_that_workos_did_not_sign_is_refused(provider: Provider, d
     assert raised.value.code == "invalid_jwt"
 
 
+@pytest.mark.parametrize("rubbish", ["<html>", "[]", '{"keys": []}'])
+async def test_keys_of_no_known_form_are_none(settings: Settings, rubbish: str) -> None:
+    with workos() as fresh:  # whose keys nobody remembers
+        fresh.add_user("ann@example.com")
+        fresh.keys_rubbish = rubbish
+        provider = Provider(settings.model_copy(update={"workos_base_url": fresh.url}))
+        with pytest.raises(WorkosError):
+            await came(provider, "ann@example.com")
+        await provider.aclose()
+
+
 @pytest.mark.parametrize("missing", ["sid", "auth_time"])
 async def test_a_token_of_another_kind_is_refused(
     provider: Provider, double: WorkOS, monkeypatch: pytest.MonkeyPatch, missing: str
@@ -110,28 +141,18 @@ async def test_a_token_of_another_kind_is_refused(
 
 
 async def test_memberships_that_the_filter_let_through_are_looked_at_again(
-    provider: Provider, double: WorkOS, monkeypatch: pytest.MonkeyPatch
+    provider: Provider, double: WorkOS
 ) -> None:
-    user = double.add_user("ann@example.com", role=None)
-    double.add_membership(user, organization="org_other")
-    double.add_membership(user, status="pending")
-    other = double.add_user("bob@example.com")
-
-    async def everything(*_args: Any, **_kwargs: Any) -> Any:
-        memberships = provider._client.organization_membership
-        return await memberships_all(memberships, statuses=["active", "pending", "inactive"], limit=100)
-
-    listing = type(provider._client.organization_membership).list_organization_memberships
-
-    async def memberships_all(memberships: Any, **values: Any) -> Any:
-        found = await listing(memberships, user_id=user, **values)
-        found.data += (await listing(memberships, user_id=other, **values)).data
-        return found
-
-    monkeypatch.setattr(provider._client.organization_membership, "list_organization_memberships", everything)
-    assert await provider.roles(user) is None
-    assert await provider.roles(other) == {"member"}
-    assert await provider.everybody() == {other: {"member"}}
+    ours = {"organization_id": ORGANIZATION, "status": "active", "role": {"slug": "member"}}
+    memberships = [
+        {**ours, "user_id": "user_1", "organization_id": f"{ORGANIZATION}2"},
+        {**ours, "user_id": "user_1", "status": "pending"},
+        {**ours, "user_id": "user_2", "roles": [{"slug": "admin"}]},
+    ]
+    double.rubbish = json.dumps({"data": memberships})
+    assert await provider.roles("user_1") is None
+    assert await provider.roles("user_2") == {"member", "admin"}
+    assert await provider.everybody() == {"user_2": {"member", "admin"}}
 
 
 async def test_secrets_reach_no_log(
