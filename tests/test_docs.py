@@ -17,7 +17,7 @@ from shmastra_cloud.web_process import GATEWAY, MASTRA
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "reference"
-EVERYWHERE = {"--data", "--profile", "--help", "-h"}
+EVERYWHERE = {"--data", "--profile", "--url", "--help", "-h"}
 VARIABLE = re.compile(
     r"(?:SHMASTRA|E2B|SANDBOXD|DATABASE|OPENAI|ANTHROPIC|GOOGLE|GEMINI|COMPOSIO|GROQ|MISTRAL|DEEPSEEK|XAI|OPENROUTER"
     r"|TOGETHER|FIREWORKS|CEREBRAS|AZURE|VLLM|OLLAMA|OTEL|WORKOS)_[A-Z0-9_]*[A-Z0-9]"

@@ -24,6 +24,8 @@ from starlette.exceptions import HTTPException
 from httprelay import Pool as UpstreamPool
 from shmastra_cloud import admin, budgets, reach, spending, studio, workspaces
 from shmastra_cloud.activity import Activity
+from shmastra_cloud.api_tokens import Logins, Tokens
+from shmastra_cloud.api_tokens import routes as api_tokens
 from shmastra_cloud.database import AWAY, Notifications, check_master_key, check_schema, open_pool
 from shmastra_cloud.draining import Draining
 from shmastra_cloud.gateway import chosen_models
@@ -32,6 +34,7 @@ from shmastra_cloud.housekeeping import sweep
 from shmastra_cloud.identity import Sessions, Users, choose, key_hash
 from shmastra_cloud.identity.limit import SignInLimit
 from shmastra_cloud.identity.routes import router as identity_router
+from shmastra_cloud.mail import Post
 from shmastra_cloud.model_note import model_note
 from shmastra_cloud.probes import OwnProbes, Probes
 from shmastra_cloud.readiness import Readiness
@@ -93,16 +96,22 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     resumer, upstreams = Resumer(store, engine), UpstreamPool()
     watch = Watch(store, lambda: notifications.connected)
     gateway = await gateway_parts(settings, pool, notifications, activity, told_by="web")
+    await choose.end_others(settings, pool)
     ways = choose.ways(settings, pool, vault, users)
-    context = WebContext(settings, pool, sessions, ways)
+    post = None
+    if settings.smtp is not None and settings.sign_in == "local":
+        post = Post(pool, settings.smtp, settings.public_url)
+    context = WebContext(settings, pool, sessions, ways, post)
+    tokens = Tokens(pool)
     commands = _control(admin.router)
     commands.state.admin = admin_parts(settings, pool, vault, engine, resumer)
-    manage = admin.ManageGate(commands, admin.Callers(context))
+    manage = admin.ManageGate(commands, admin.Callers(context, tokens))
     notifications.subscribe(
         {
             **gateway.heard,
             "sandbox": watch.changed,
             "session": partial(_heard, [sessions.ended], manage.changed),
+            "api_token": lambda _: manage.changed(),
             "user": partial(_heard, [sessions.user_changed, gateway.heard["user"]], manage.changed),
             HEARD: lambda _: vault.reload(),
         },
@@ -139,10 +148,12 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         spending.router,
         budgets.router,
         reach.router,
+        api_tokens.router,
         *(way.router for way in ways),
     )
     book = budgets.Budgets(pool)
     pages.state.context = context
+    pages.state.api_tokens = api_tokens.TokenParts(tokens, Logins(pool))
     pages.state.reach = reach.ReachParts(settings, vault)
     pages.state.workspaces, pages.state.studio = parts, studio_parts
     pages.state.spending = spending.SpendingParts(spending.Days(pool), partial(_budgets, book))
@@ -157,7 +168,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
     )
     healing = _control(workspaces.heal_router)
     healing.state.workspaces = parts
-    hooks = [path for way in ways for path in way.hooks]
+    hooks = [api_tokens.BEGIN, api_tokens.POLL, *(path for way in ways for path in way.hooks)]
     rest = Probes(
         SameOrigin(SmallBodies(SignInLimit(pages, context)), settings.public_url, hooks),
         ready,
@@ -167,7 +178,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
         {
             GATEWAY: gateway.served,
             MASTRA: relay,
-            MANAGE: SameOrigin(manage, settings.public_url),
+            MANAGE: SameOrigin(manage, settings.public_url, programs=True),
         },
         rest,
     )
@@ -185,6 +196,7 @@ async def build(settings: Settings, dsn: str) -> Cloud:
             sessions.streams.run(),
             sweep(context),
             activity.run(),
+            *([] if post is None else [post.run()]),
             *gateway.background,
             *(work for way in ways for work in way.background),
         ],
@@ -266,7 +278,7 @@ async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     status = getattr(error, "status_code", 500)
     if not isinstance(detail, dict):
         detail = {"error": str(detail), "code": "not_found" if status == 404 else "refused"}
-    return JSONResponse(detail, status)
+    return JSONResponse(detail, status, getattr(error, "headers", None))
 
 
 async def _malformed(_request: Request, error: Exception) -> JSONResponse:

@@ -137,8 +137,9 @@ async def settle(connection: Connection, rows: Sequence[UsageRow]) -> None:
     for row in rows:
         cost = row.units
         if cost:
+            day = row.at.date()
             for owner in (row.user_id, ORGANIZATION):
-                key = owner, row.at.date()
+                key = owner, day
                 spent[key] = spent.get(key, 0) + cost
             for lease in row.leases:
                 paid[lease] = paid.get(lease, 0) + cost

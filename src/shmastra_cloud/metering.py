@@ -24,12 +24,17 @@ _OWNER = (
     " (select patterns from model_rules where user_id is null) as everyone"
     " from users u where virtual_key_hash = $1 and disabled_at is null"
 )
+# One statement for a batch: the trigger that counts days then runs once, in the order of its keys.
 _INSERT = (
     "insert into usage_events (id, user_id, provider, model, purpose, input_tokens, cached_tokens,"
     " reasoning_tokens, output_tokens, status, first_byte_ms, duration_ms, ended, estimated, created_at,"
     " cache_write_tokens, cost_usd)"
-    " values ($1, (select id from users where id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-    " $14, $15, $16, $17) on conflict (id) do nothing returning id"
+    " select c1, (select id from users where id = c2), c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14,"
+    " c15, c16, c17 from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[],"
+    " $7::int[], $8::int[], $9::int[], $10::int[], $11::int[], $12::int[], $13::text[], $14::bool[],"
+    " $15::timestamptz[], $16::int[], $17::numeric[])"
+    " as row (c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17)"
+    " on conflict (id) do nothing returning id"
 )
 _UNSTORABLE = (asyncpg.DataError, UnicodeEncodeError, OverflowError)
 _GROUPS = {
@@ -56,12 +61,12 @@ async def write_usage(pool: Pool, rows: Sequence[UsageRow]) -> None:
 
     A row that the database can't hold is logged and left out, so that it does not hold up all others.
     """
-    ordered = sorted(rows, key=lambda row: (row.user_id, row.provider, row.model or ""))  # who writes locks
+    if not rows:
+        return
+    columns = zip(*map(_values, rows), strict=True)
     try:
         async with pool.acquire() as connection, connection.transaction():
-            added = {
-                row["id"] for row in await connection.fetchmany(_INSERT, [_values(row) for row in ordered])
-            }
+            added = {row["id"] for row in await connection.fetch(_INSERT, *columns)}
             await settle(connection, [row for row in rows if row.id in added])
     except _UNSTORABLE as error:
         if len(rows) == 1:

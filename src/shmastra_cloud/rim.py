@@ -63,11 +63,14 @@ def _is_address(name: str) -> bool:
 class SameOrigin:
     """Refuses what no page of this origin asked for, and paths that could be read in two ways.
 
-    The healer's route knows no cookie, nor do ``hooks``, which others than browsers post to.
+    The healer's route knows no cookie, nor do ``hooks``, which others than browsers post to. With
+    ``programs``, neither does a request with an ``Authorization``, which no page sends by itself.
     """
 
-    def __init__(self, app: Asgi, public_url: str, hooks: Iterable[str] = ()) -> None:
-        self._app, self._public_url = app, public_url
+    def __init__(
+        self, app: Asgi, public_url: str, hooks: Iterable[str] = (), *, programs: bool = False
+    ) -> None:
+        self._app, self._public_url, self._programs = app, public_url, programs
         self._elsewhere = {"/api/sandbox/heal", *hooks}
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
@@ -76,6 +79,8 @@ class SameOrigin:
         if scope["path"] in self._elsewhere:
             return None
         headers = header_map(scope["headers"])
+        if self._programs and "authorization" in headers:
+            return None
         allowed = is_same_origin(scope["method"], headers, self._public_url)
         if scope["path"].startswith("/api/"):
             allowed = allowed and not is_foreign(headers, self._public_url)

@@ -138,6 +138,7 @@ def _settle() -> None:
 def _server(app: Asgi, protocol: type[asyncio.Protocol], tls: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         cast("Any", app),
+        interface="asgi3",  # else uvicorn takes what is no coroutine function for an older one
         http=protocol,
         ws="none",
         lifespan="off",
@@ -158,11 +159,13 @@ async def _until_one_ends(
     end: End,
     ending: asyncio.Task[None],
 ) -> None:
-    """Wait for the servers; a background task that ends has failed, and ends the process."""
+    """Wait for the servers; a background task that ends has failed, and ends the process without waiting."""
     servers = asyncio.gather(*serving)
     waited: list[asyncio.Future[Any]] = [servers, *tasks]
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     end.begin()
+    if any(task.done() for task in tasks):
+        end.hurried.set()
     await ending
     await servers
     for task in tasks:

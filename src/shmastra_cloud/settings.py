@@ -16,6 +16,7 @@ from pydantic_settings import SettingsConfigDict
 from shmastra_cloud.oidc_settings import OidcSettings
 from shmastra_cloud.peers import TrustedProxies
 from shmastra_cloud.sign_in_choice import SignIn, chosen_way
+from shmastra_cloud.smtp_server import SmtpServer, parse_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,8 @@ class Settings(OidcSettings):
     workos_webhook_secret: SecretStr | None = Field(None, validation_alias="WORKOS_WEBHOOK_SECRET")
     workos_admin_roles_setting: str = Field("admin", validation_alias="SHMASTRA_WORKOS_ADMIN_ROLES")
     trusted_proxies_setting: str = Field("", validation_alias="SHMASTRA_TRUSTED_PROXIES")
+    smtp_url: SecretStr | None = Field(None, validation_alias="SHMASTRA_SMTP_URL")
+    mail_from: str | None = Field(None, validation_alias="SHMASTRA_MAIL_FROM")
     metrics_token: SecretStr | None = Field(None, validation_alias="SHMASTRA_METRICS_TOKEN")
     egress_allow: str = Field(
         "registry.npmjs.org,pypi.org,files.pythonhosted.org,github.com,*.githubusercontent.com",
@@ -88,6 +91,11 @@ class Settings(OidcSettings):
             _check_url(self.workos_base_url, "WORKOS_BASE_URL")
             if not self.workos_base_url.startswith("https://") and not _is_loopback(self.workos_base_url):
                 raise ValueError("WORKOS_BASE_URL must be an https address: the API key goes there")
+        return self
+
+    @model_validator(mode="after")
+    def _mail_can_be_sent(self) -> Self:
+        _ = self.smtp
         return self
 
     @model_validator(mode="after")
@@ -136,6 +144,17 @@ class Settings(OidcSettings):
     def trusted_proxies(self) -> TrustedProxies:
         """The proxies that are believed in what they say of a client."""
         return TrustedProxies.parse(self.trusted_proxies_setting)
+
+    @cached_property
+    def smtp(self) -> SmtpServer | None:
+        """The server that mail is handed over to, if there is one.
+
+        Raises:
+            ValueError: its address, or the sender's, cannot be used.
+        """
+        return (
+            None if self.smtp_url is None else parse_server(self.smtp_url.get_secret_value(), self.mail_from)
+        )
 
     @cached_property
     def sign_in(self) -> SignIn:

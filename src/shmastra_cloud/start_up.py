@@ -170,7 +170,7 @@ def plan_up(settings: Settings, say: Callable[[str], None]) -> UpPlan:
         webs=settings.web_workers,
         environ={**os.environ, "SHMASTRA_DATA": str(data)},
         web_only=key_variables(os.environ)
-        | {"SHMASTRA_METRICS_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS", "SHMASTRA_SIGN_IN"}
+        | {"SHMASTRA_METRICS_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS", "SHMASTRA_SMTP_URL", "SHMASTRA_SIGN_IN"}
         | {name for name in os.environ if name.startswith(SIGN_IN_VARIABLES)},
         prepare=prepare,
         on_ready=on_ready,

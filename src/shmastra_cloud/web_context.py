@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from httprelay import OpenStream, OpenStreams
     from shmastra_cloud.database import Pool
     from shmastra_cloud.identity.ways import Way
+    from shmastra_cloud.mail import Post
     from shmastra_cloud.settings import Settings
 
 
@@ -33,6 +34,7 @@ class WebContext:
     pool: Pool
     sessions: Sessions
     ways: tuple[Way, ...] = ()
+    post: Post | None = None
 
     @cached_property
     def attempts(self) -> Attempts:

@@ -47,14 +47,15 @@ class Dispatch:
 
     def __init__(self, prefixes: dict[str, Asgi], rest: Asgi) -> None:
         self._prefixes, self._rest = prefixes, rest
+        self._by_bytes = [(prefix.encode("ascii"), app) for prefix, app in prefixes.items()]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return what answers a request, to be awaited."""
         if scope["type"] == "websocket":  # the server lets these through for the gateway only
-            return await self._prefixes[GATEWAY](scope, receive, send)
+            return self._prefixes[GATEWAY](scope, receive, send)
         if scope["type"] == "http":
-            raw = scope["raw_path"].decode("latin-1")
-            for prefix, app in self._prefixes.items():
+            raw = scope["raw_path"]
+            for prefix, app in self._by_bytes:
                 if raw.startswith(prefix):
-                    return await app(scope, receive, send)
-        return await self._rest(scope, receive, send)
+                    return app(scope, receive, send)
+        return self._rest(scope, receive, send)

@@ -1,12 +1,11 @@
 -- Shmastra Cloud, schema 017: every web process hears of a session that ends, so that none remembers it.
 -- Safe to paste by hand into a Supabase SQL editor and safe to run again.
 
-create or replace function public.notify_session() returns trigger language plpgsql as $$
+-- The same function as in 010, whichever of the two came first.
+create or replace function public.notify_session() returns trigger language plpgsql set search_path = '' as $$
 begin
   if tg_op = 'DELETE' or new.expires_at < old.expires_at or new.user_id <> old.user_id then
-    if old.expires_at > now() then
-      perform pg_notify('session', encode(old.token_hash, 'hex'));
-    end if;
+    perform pg_catalog.pg_notify('session', pg_catalog.encode(old.token_hash, 'hex'));
   end if;
   return null;
 end $$;

@@ -56,6 +56,8 @@ def test_the_cloud_is_shut_in_and_its_secrets_are_files() -> None:
         assert "ports" not in one
     for name, one in COMPOSE["secrets"].items():
         assert one == {"file": f"./secrets/{name}"}
+    for name in ("migrate", "worker"):
+        assert SERVICES[name]["secrets"] == ["DATABASE_URL", "SHMASTRA_MASTER_KEY", "E2B_API_KEY"]
     known = constants(ROOT / "src") | {"POSTGRES_PASSWORD", "WORKOS_API_KEY", "WORKOS_COOKIE_PASSWORD"}
     assert set(COMPOSE["secrets"]) <= known
 

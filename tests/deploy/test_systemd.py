@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.deploy.proxies import DEPLOY
+from tests.support.cloud import free_port, wait_until
 
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 EXPOSURE = {
@@ -66,3 +70,30 @@ def test_every_program_has_the_time_to_end_that_it_takes() -> None:
     }
     assert seconds["shmastra-web"] >= 25 + 10
     assert seconds["shmastra"] > 15
+
+
+def test_a_request_waits_at_systemds_socket_until_web_is_up(dsn: str, tmp_path: Path) -> None:
+    (tmp_path / "studio").mkdir()
+    (tmp_path / "studio" / "index.html").write_text("<html><head></head></html>")
+    environ = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": dsn,
+        "SHMASTRA_DATA": str(tmp_path),
+        "SHMASTRA_ENGINE_URL": "http://127.0.0.1:1",
+        "SHMASTRA_ENGINE_KEY": "e2b_test",
+    }
+    port = free_port()
+    listening = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", "--fdname=tcp"]
+    passed_on = [word for name in environ for word in ("-E", name)]
+    web = [sys.executable, "-m", "shmastra_cloud", "web"]
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen([*listening, *passed_on, *web], env=environ, stdout=out, stderr=out)
+    try:
+        wait_until(lambda: b"Listening on" in log.read_bytes(), 10, "the socket")
+        answer = httpx.get(f"http://127.0.0.1:{port}/health", timeout=30)
+        assert answer.json() == {"status": "ok"}
+        assert (tmp_path / "run/admin.sock").is_socket()  # which systemd did not pass on
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0, log.read_text()

@@ -107,6 +107,7 @@ async def test_a_member_comes_in_through_the_page_and_his_session_is_renewed(its
     code, verifier = await its.code(email)
     member = await its.provider.by_code(code, verifier, Device("127.0.0.1", "a browser"))
     assert (member.id, member.email, member.roles) == (user, email, {"admin"})
+    assert await its.provider.standing(user, member.session) == {"admin"}
     again = await its.provider.again(member.sealed)
     assert (again.id, again.session) == (user, member.session)
     with pytest.raises(Refused):
@@ -185,6 +186,8 @@ async def test_a_revoked_session_is_told_of_and_not_renewed(its: Contract) -> No
     member = await its.provider.by_code(code, verifier, Device())
     await its.sdk.user_management.revoke_session(session_id=member.session)
     assert News(session=member.session) in await its.news()
+    with pytest.raises(Refused):
+        await its.provider.standing(member.id, member.session)
     with pytest.raises(Refused):
         await its.provider.again(member.sealed)
 

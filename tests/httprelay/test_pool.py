@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from tests.httprelay.support import raw_upstream
 
-from httprelay import ConnectFailed, Pool, Target, TooManyConnections
+from httprelay import ConnectFailed, Pool, Stopping, Target, TooManyConnections
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -89,3 +89,31 @@ async def test_no_listener_is_an_error_that_frees_its_place() -> None:
     for _ in range(2):
         with pytest.raises(ConnectFailed, match="nowhere"):
             await pool.acquire(Target(unix_socket="/tmp/nowhere.sock"), 5)
+
+
+async def begin_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun")
+    await reader.read()
+
+
+async def test_what_runs_is_cut_and_nothing_else_begins() -> None:
+    async with raw_upstream(begin_only) as slow, raw_upstream(answer_all) as quick:
+        pool, target, other = Pool(), Target("127.0.0.1", slow), Target("127.0.0.1", quick)
+        assert not await once(pool, other)
+        connection, _ = await pool.acquire(target, 5)
+        connection.begin(is_head=False)
+        connection.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await connection.read_head(5)
+        assert await connection.read(5) == b"begun"
+        reading = asyncio.create_task(connection.read(5))
+        await asyncio.sleep(0)
+        pool.cut()
+        with pytest.raises(Stopping):
+            await reading
+        pool.give_back(target, connection, reusable=True)
+        for one in (target, other):
+            with pytest.raises(Stopping):
+                await pool.acquire(one, 5)
+        assert pool.counts()["in_use"] == 0
+        await pool.aclose()

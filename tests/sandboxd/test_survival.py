@@ -167,8 +167,7 @@ def test_what_was_being_done_when_the_daemon_died_is_done_or_not(
     assert rubbish(mortal) == []
 
 
-@pytest.mark.parametrize("moment", ["before-cp", "after-cp"])
-@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize(("moment", "paused"), [("before-cp", False), ("after-cp", True)])
 def test_a_disk_that_was_being_copied_when_the_daemon_died_takes_writes_again(
     mortal: Daemon, shims: Path, moment: str, paused: bool
 ) -> None:

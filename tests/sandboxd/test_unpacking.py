@@ -57,6 +57,17 @@ def test_a_link_in_the_way_is_never_followed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "root"]
 
 
+def test_a_hard_link_to_a_link_is_one_more_link(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.write_text("mine")
+    root.mkdir()
+    link = one("./l", kind=tarfile.SYMTYPE, target=str(outside))
+    unpack(stream(link, one("./h", kind=tarfile.LNKTYPE, target="./l")), root, FIRST)
+    assert outside.stat().st_nlink == 1
+    assert (root / "h").is_symlink()
+    assert (root / "h").lstat().st_nlink == 2
+
+
 @pytest.mark.parametrize(
     "members",
     [

@@ -145,3 +145,9 @@ def test_whoever_is_not_root_goes_on_through_sudo_with_his_settings() -> None:
     assert command == "scripts/bootstrap up --port 3100\n"
     assert "through sudo" in done.stderr
     assert "sk-x" not in done.stdout + done.stderr
+
+
+def test_install_installs_what_up_needs_and_starts_nothing() -> None:
+    status, said = run(ROOT, "install", E2B_API_KEY="elsewhere")
+    assert status == 0, said
+    assert said.endswith(".venv/bin/shmastra is the program\n")

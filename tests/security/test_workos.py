@@ -23,6 +23,7 @@ from tests.doubles.workos import (
 )
 from tests.security.conftest import new_database
 from tests.security.support import Cloud, start_cloud, status, stop_cloud
+from tests.security.test_sign_out import WITHIN, Somebody, hold
 
 from shmastra_cloud.database import open_pool
 from shmastra_cloud.identity import Users
@@ -166,6 +167,26 @@ def test_a_removed_member_is_out_everywhere_within_a_second_of_the_webhook(
     assert time.monotonic() - began < 2
     refused = come(cloud, "dora@example.com", browser)
     assert refused.status_code == 403
+
+
+def test_what_a_removed_member_has_open_is_cut_within_a_second_of_the_webhook(
+    cloud: Cloud, double: WorkOS, browser: httpx.Client
+) -> None:
+    user = double.add_user("bob@example.com")  # who has a sandbox here
+    assert come(cloud, "bob@example.com", browser).status_code == 303
+    bob = cloud.people["bob"]
+    somebody = Somebody(bob.id, bob.email, browser.cookies["shmastra_session"], bob.key)
+    cloud.engine.answer = cloud.provider.answer = hold
+    try:
+        somebody.opens(cloud)
+        somebody.calls_a_model(cloud)
+        double.remove(user)
+        began = time.monotonic()
+        assert hook(cloud, double.events[-1]) == 200
+        for stream in (*somebody.streams, *somebody.calls):
+            stream.ends_within(WITHIN, began)
+    finally:
+        somebody.close()
 
 
 def test_a_removed_member_is_out_within_a_minute_where_no_webhook_comes(

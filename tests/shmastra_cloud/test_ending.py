@@ -135,4 +135,4 @@ async def test_a_schema_that_is_too_old_is_named(empty_dsn: str, tmp_path: Path)
             shmastra, "--data", str(tmp_path), *words, SHMASTRA_PORT="34567", **environ
         )
         assert done.returncode == 1
-        assert b"Run `shmastra migrate` first" in done.stderr
+        assert b"`shmastra migrate` applies it" in done.stderr

@@ -86,6 +86,24 @@ async def test_what_comes_from_elsewhere_is_refused(asked: Any, wanted: int) -> 
     assert wire.status == wanted
 
 
+@pytest.mark.parametrize(
+    ("programs", "headers", "wanted"),
+    [
+        (True, {"authorization": "Bearer x"}, 200),
+        (True, {"authorization": "Bearer x", "origin": "https://evil.example"}, 200),
+        (True, {"cookie": "shmastra_session=x"}, 403),
+        (False, {"authorization": "Bearer x"}, 403),
+    ],
+)
+async def test_a_program_says_by_its_token_that_it_is_no_page(
+    programs: bool, headers: dict[str, str], wanted: int
+) -> None:
+    wire = Wire(b"")
+    app = SameOrigin(wire.app, HERE, programs=programs)
+    await app(scope("POST", "/api/manage/users", **headers), wire.receive, wire.send)
+    assert wire.status == wanted
+
+
 async def test_a_body_is_passed_whole_or_refused() -> None:
     small = Wire(b"ab", b"cd")
     await SmallBodies(small.app, 4)(scope("POST"), small.receive, small.send)

@@ -113,3 +113,16 @@ def test_what_would_give_a_secret_of_workos_away_is_refused(
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=name):
         load_settings()
+
+
+def test_mail_that_cannot_be_sent_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().smtp is None
+    monkeypatch.setenv("SHMASTRA_SMTP_URL", "smtp://relay:hidden@mail.example.com")
+    with pytest.raises(ValidationError, match="SHMASTRA_MAIL_FROM") as refused:
+        load_settings()
+    assert "hidden" not in refused.value.errors()[0]["msg"]
+    monkeypatch.setenv("SHMASTRA_MAIL_FROM", "team@example.com")
+    found = load_settings()
+    assert found.smtp is not None
+    assert found.smtp.host == "mail.example.com"
+    assert "hidden" not in repr(found)

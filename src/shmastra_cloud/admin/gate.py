@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from shmastra_cloud.database import TROUBLE
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/manage"
+VERSION = version("shmastra-cloud").encode()  # so that a command line of another one can say so
 BODY_BYTES = 4 << 20  # more than a command's arguments may be
 LOOK_AGAIN_SECONDS = 60.0
 RETRY_SECONDS = 1.0
@@ -110,7 +112,7 @@ class ManageGate:
 
 
 class _Answer:
-    """Sends, and remembers whether an answer has begun."""
+    """Sends, says which version this is, and remembers whether an answer has begun."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -118,6 +120,8 @@ class _Answer:
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         self.begun = True
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), (b"x-shmastra-version", VERSION)]
         await self._send(message)
 
 

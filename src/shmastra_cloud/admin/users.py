@@ -11,15 +11,23 @@ from pydantic import AfterValidator, BaseModel, Field
 from shmastra_cloud.admin.parts import Parts, Who, answered
 from shmastra_cloud.database import transaction
 from shmastra_cloud.identity import make_link
+from shmastra_cloud.mail import MailError, send, sign_in_mail
+from shmastra_cloud.mail import invitation as invitation_mail
 from shmastra_cloud.workspaces import EngineError, LeaseLost, UnknownWorkspace
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
+    from email.message import EmailMessage
     from uuid import UUID
 
     from shmastra_cloud.admin.parts import AdminParts
     from shmastra_cloud.audit import Actor
+    from shmastra_cloud.database import Pool
     from shmastra_cloud.identity import Users
+    from shmastra_cloud.smtp_server import SmtpServer
+
+    Mail = Callable[[SmtpServer, str, str, dt.datetime | None], EmailMessage]
 
 router = APIRouter()
 
@@ -37,6 +45,13 @@ class Invitation(BaseModel):
 
     email: Annotated[str, Field(max_length=320), AfterValidator(_email)]
     admin: bool = False
+    mail: bool = True
+
+
+class Wanted(BaseModel):
+    """Whether a link is mailed too, where mail is configured."""
+
+    mail: bool = True
 
 
 class Role(BaseModel):
@@ -53,28 +68,59 @@ async def list_users(here: Parts) -> list[dict[str, Any]]:
 
 @router.post("/users")
 async def invite(here: Parts, who: Who, invitation: Invitation) -> dict[str, Any]:
-    """Invite a user and return a one-time link."""
-    email = invitation.email.strip().lower()
+    """Invite a user and return a one-time link, or with an identity provider the cloud's address."""
+    email, url, expires_at = invitation.email.strip().lower(), here.settings.public_url, None
     async with here.audit.within(who, "user.invite", email, admin=invitation.admin) as act:
-        act.target_id = await here.users.on(act.pool).invite(email, admin=invitation.admin)
-        token, expires_at = await make_link(act.pool, act.target_id)
-    return _link(here, email, token, expires_at)
+        act.target_id = user_id = await here.users.on(act.pool).invite(email, admin=invitation.admin)
+        if here.settings.sign_in == "local":
+            url, expires_at = await _make_link(here, act.pool, user_id)
+    mailed = await _mail(here, invitation.mail, invitation_mail, email, url, expires_at)
+    return {"email": email, "url": url, "expires_at": expires_at and expires_at.isoformat(), **mailed}
 
 
 @router.post("/users/{email}/link")
-async def link(here: Parts, who: Who, email: str) -> dict[str, Any]:
-    """Return a one-time link for a user."""
+async def link(here: Parts, who: Who, email: str, wanted: Wanted | None = None) -> dict[str, Any]:
+    """Return a one-time link for a user; with an identity provider for an admin, and on the machine only."""
     email = email.strip().lower()
     with answered():
         async with here.audit.within(who, "user.link", email) as act:
-            act.target_id = await here.users.on(act.pool).find(email)
-            token, expires_at = await make_link(act.pool, act.target_id)
-    return _link(here, email, token, expires_at)
+            users = here.users.on(act.pool)
+            act.target_id = user_id = await users.find(email)
+            if here.settings.sign_in != "local":
+                await _check_emergency(users, who, user_id, here.settings.sign_in)
+            url, expires_at = await _make_link(here, act.pool, user_id)
+    mail = (wanted or Wanted()).mail and here.settings.sign_in == "local"
+    mailed = await _mail(here, mail, sign_in_mail, email, url, expires_at)
+    return {"email": email, "url": url, "expires_at": expires_at.isoformat(), **mailed}
 
 
-def _link(here: AdminParts, email: str, token: str, expires_at: dt.datetime) -> dict[str, Any]:
-    url = f"{here.settings.public_url}/login/link/{token}"
-    return {"email": email, "url": url, "expires_at": expires_at.isoformat()}
+async def _make_link(here: AdminParts, pool: Pool, user_id: UUID) -> tuple[str, dt.datetime]:
+    token, expires_at = await make_link(pool, user_id)
+    return f"{here.settings.public_url}/login/link/{token}", expires_at
+
+
+async def _check_emergency(users: Users, who: Actor, user_id: UUID, sign_in: str) -> None:
+    """Refuse a way around the identity provider, except on the machine and for an admin."""
+    if not (who.on_the_machine and await users.is_admin(user_id)):
+        text = (
+            f"Users sign in with {sign_in}. A one-time link lets an admin in when that fails, and is made on "
+            "the cloud's machine only."
+        )
+        raise HTTPException(409, {"error": text, "code": "sign_in_elsewhere"})
+
+
+async def _mail(  # noqa: PLR0913, PLR0917 -- a mail has this many parts
+    here: AdminParts, wanted: bool, make: Mail, email: str, url: str, expires_at: dt.datetime | None
+) -> dict[str, Any]:
+    """Mail a link where that is wanted and possible, and return what to tell of it."""
+    server = here.settings.smtp
+    if server is None or not wanted:
+        return {}
+    try:
+        await send(server, make(server, email, url, expires_at))
+    except MailError as error:
+        return {"mailed": False, "mail_error": str(error)}
+    return {"mailed": True}
 
 
 @router.post("/users/{email}/role")

@@ -18,6 +18,7 @@ from shmastra_cloud.backup.errors import (
     TooNew,
     WrongKey,
 )
+from shmastra_cloud.backup.inspecting import opened
 from shmastra_cloud.backup.making import Wanted, make, wanted
 from shmastra_cloud.backup.moves import clear, finish
 from shmastra_cloud.backup.output import STDOUT
@@ -38,6 +39,7 @@ __all__ = [
     "clear",
     "finish",
     "make",
+    "opened",
     "restore",
     "wanted",
 ]

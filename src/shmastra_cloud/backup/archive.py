@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PART_BYTES = 4 << 20
 LEVEL = 3
-MAX_WINDOW = 1 << 27  # what zstd itself takes without being asked to
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MAX_NAME = 90
 MAX_MEMBERS = 10_000  # two of each sandbox and template, one of each table
@@ -118,7 +117,7 @@ class Reader:
     """Reads a backup once, front to back; what it is given is taken for hostile."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+        decompressor = zstandard.ZstdDecompressor()  # which takes no window over 128 MiB
         self._in = decompressor.stream_reader(file, closefd=False)
         self._next: tuple[str, int, int] | None = None
         self.read: list[Member] = []

@@ -63,10 +63,7 @@ async def restore(settings: Settings, path: Path, how: How, say: Callable[[str],
         moves.clear(data)
         there = _there(data, manifest)
         if there and not how.replace:
-            raise Occupied(
-                f"There is an installation already: {', '.join(map(str, there))}. Choose another folder with "
-                "--data, or add --force, which keeps what is there in a folder beside."
-            )
+            raise _occupied(there)
         vault = _key(settings, manifest, how)
         check_space(data, manifest.files_bytes, "what is in the backup")
         try:
@@ -140,6 +137,13 @@ def _there(data: Path, manifest: Manifest) -> list[Path]:
     if manifest.sandboxes_at == "here" and sandboxes.is_dir() and any(sandboxes.iterdir()):
         found.append(sandboxes)
     return found
+
+
+def _occupied(there: list[Path]) -> Occupied:
+    return Occupied(
+        f"There is an installation already: {', '.join(map(str, there))}. Choose another folder with --data, "
+        "or add --force, which keeps what is there in a folder beside."
+    )
 
 
 def _key(settings: Settings, manifest: Manifest, how: How) -> Vault | None:

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 COPY_SECONDS = 3600.0
 # What ends with a session or a minute: whoever comes back signs in anew, and no ended session comes back.
 LEFT_OUT = frozenset(
-    {"schema_migrations", "sessions", "login_links", "workos_codes", "rate_windows", "stream_slots"}
+    {
+        "schema_migrations",
+        "sessions",
+        "login_links",
+        "workos_codes",
+        "sign_in_attempts",
+        "rate_windows",
+        "stream_slots",
+    }
 )
 
 _COLUMNS = """

@@ -6,19 +6,18 @@ import logging
 import sys
 
 from httprelay.plain_logs import configure
-from shmastra_cloud.cli import audit, backups, copying, doctor, inside, processes, users
-from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, choose
+from shmastra_cloud.cli import audit, backups, copying, doctor, inside, login, processes, users
+from shmastra_cloud.cli.common import HELP, Commands, Data, Profile, Url, choose
 from shmastra_cloud.cli.sandboxes import sandbox
 from shmastra_cloud.cli.templates import template
 
 app = Commands(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings=HELP,
     help="A team's own cloud of AI agents. `shmastra up` starts it; `shmastra doctor` says what it lacks.",
 )
-for part in (processes, doctor, users, audit, backups):
+for part in (processes, doctor, users, audit, login, backups):
     part.add_to(app)
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(template, name="template")
@@ -26,9 +25,9 @@ COMMANDS = (inside, copying)  # their commands belong to the group of sandboxes
 
 
 @app.callback()
-def choose_installation(data: Data = None, profile: Profile = None) -> None:
+def choose_installation(data: Data = None, profile: Profile = None, url: Url = None) -> None:
     """Set which installation the commands speak to."""
-    choose(data, profile)
+    choose(data, profile, url)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Asking the cloud on this machine, over its admin socket."""
+"""Asking the cloud: on this machine over its admin socket, elsewhere over HTTPS with a token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from shmastra_cloud.cli.common import Failed, dsn, settings
+from shmastra_cloud.cli.common import Failed, dsn, elsewhere, settings
 from shmastra_cloud.cli.printing import plain
 from shmastra_cloud.frames import BadFrame, FrameReader
 
@@ -46,14 +46,14 @@ def ask(
         with client(found, seconds) as http:
             answer = http.request(method, ORIGIN + path, json=body)
     except httpx.ConnectError as error:
-        if direct and found.database_url is not None and "Errno 13" not in str(error):
+        if elsewhere() is None and direct and found.database_url is not None and "Errno 13" not in str(error):
             answer = asyncio.run(_directly(found, method, path, body))
         else:
             raise away(found, error) from error
     except httpx.HTTPError as error:
         raise away(found, error) from error
     if answer.is_error:
-        raise Failed(_reason(answer))
+        raise refusal(answer)
     return answer.json()
 
 
@@ -63,9 +63,20 @@ def named(*parts: str) -> str:
 
 
 def client(found: Settings, seconds: float) -> httpx.Client:
-    """Return a client that speaks to the admin's socket only."""
+    """Return a client that speaks to the admin's socket only, or to the cloud elsewhere that was named.
+
+    Raises:
+        Failed: nobody is logged in there.
+    """
     import httpx  # late: most commands' time is what is loaded
 
+    url = elsewhere()
+    if url is not None:
+        from shmastra_cloud.cli import credentials, remote
+
+        url = credentials.address(url)
+        there = remote.Elsewhere(url, remote.credential_for(url))
+        return httpx.Client(transport=there, timeout=seconds, trust_env=False)
     return httpx.Client(
         transport=httpx.HTTPTransport(uds=str(socket(found))), timeout=seconds, trust_env=False
     )
@@ -92,7 +103,7 @@ def frames(
         with client(found, SILENCE_SECONDS) as http, http.stream(method, ORIGIN + path, json=body) as answer:
             if answer.is_error:
                 answer.read()
-                raise Failed(_reason(answer))
+                raise refusal(answer)
             yield _frames(answer)
     except httpx.ConnectError as error:
         raise away(found, error) from error
@@ -120,9 +131,14 @@ async def _directly(found: Settings, method: str, path: str, body: dict[str, Any
 
 
 def away(found: Settings, error: httpx.HTTPError) -> Failed:
-    """Return why the socket cannot be used, with what to do about it."""
+    """Return why the cloud cannot be asked, with what to do about it."""
     import httpx
 
+    url = elsewhere()
+    if url is not None:
+        from shmastra_cloud.cli import remote
+
+        return remote.unreachable(url, error)
     if "Errno 13" in str(error):
         return Failed(
             f"{socket(found)} is closed to you. Run this as root or as the user who runs the cloud."
@@ -132,9 +148,15 @@ def away(found: Settings, error: httpx.HTTPError) -> Failed:
     return Failed(f"No cloud answers at {socket(found)}. Is it running? `shmastra up` starts it.")
 
 
-def _reason(answer: httpx.Response) -> str:
+def refusal(answer: httpx.Response) -> Failed:
+    """Return what the cloud has refused, in its words."""
     try:
         said = answer.json()
-    except ValueError:
-        return f"The cloud answered {answer.status_code}."
-    return plain(said.get("error") or said.get("detail"))
+        text, code = plain(said.get("error") or said.get("detail")), str(said.get("code"))
+    except (ValueError, AttributeError):
+        text, code = f"The cloud answered {answer.status_code}.", ""
+    if elsewhere() is not None:
+        from shmastra_cloud.cli import remote
+
+        text += remote.versions(answer.headers)
+    return Failed(text, code)

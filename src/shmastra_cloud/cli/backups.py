@@ -76,15 +76,16 @@ def restore_command(
     as_json: Json = False,
 ) -> None:
     """Make an installation out of a backup, where there is none yet."""
-    from shmastra_cloud.backup import How, check, restore
+    from shmastra_cloud.backup import How, check, opened, restore
     from shmastra_cloud.supervisor import SERVICE, account, settle
 
     if check_only:
         _print_check(check(file), as_json=as_json)
         return
     found = settings()
-    service = account(SERVICE) if found.local_engine else None
-    found = found.model_copy(update={"data": settle(found.data, service, _tell)})
+    with opened(file):  # before a folder is made
+        service = account(SERVICE) if found.local_engine else None
+        found = found.model_copy(update={"data": settle(found.data, service, _tell)})
     with Progress(_tell) as progress:
         done = asyncio.run(restore(found, file, How(force, new_master_key), progress))
     if as_json:

@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from dotenv import dotenv_values
@@ -31,21 +31,31 @@ Profile = Annotated[
         "--profile", metavar="NAME", help="Read .env.NAME.local and .env.NAME before .env.local and .env."
     ),
 ]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="A cloud elsewhere, after `shmastra login URL`."),
+]
 HELP = {"help_option_names": ["-h", "--help"]}
 VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{2,99}")
-CREDENTIAL = "shmastra_"
+CREDENTIAL = re.compile(r"^shmastra(-web)?_")
 SECRET_CHARACTERS = 64 * 1024
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 _chosen: dict[str, str] = {}
 
 
 class Failed(Exception):  # the reason is the message
-    """A command that did not do what it was asked."""
+    """A command that did not do what it was asked; ``code`` is the cloud's, where it has refused."""
+
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class Commands(typer.Typer):
-    """A group of commands, each of which takes ``--data`` and ``--profile``."""
+    """A group of commands, each of which takes ``--data``, ``--profile`` and ``--url``."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
         """Add a command."""
@@ -58,12 +68,25 @@ def group(about: str) -> Commands:
     return Commands(no_args_is_help=True, help=about, context_settings=HELP)
 
 
-def choose(data: Path | None, profile: str | None) -> None:
+def here_only(function: F) -> F:
+    """Mark a command that works on this machine, so that ``--url`` makes no sense for it."""
+    function.__dict__["here_only"] = True
+    return function
+
+
+def elsewhere() -> str | None:
+    """Return the cloud elsewhere that is meant, as it was given; None for the one on this machine."""
+    return _chosen.get("url")
+
+
+def choose(data: Path | None, profile: str | None, url: str | None = None) -> None:
     """Set which installation is meant, before any setting is read.
 
     Raises:
         typer.BadParameter: a profile's name is not a word.
     """
+    if url is not None:
+        _chosen["url"] = url
     if data is not None:
         os.environ["SHMASTRA_DATA"] = str(data)
     if profile is not None:
@@ -73,17 +96,25 @@ def choose(data: Path | None, profile: str | None) -> None:
 
 
 def _with_installation(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the two options, wherever they stand on its line."""
+    """Give a command the three options, wherever they stand on its line."""
     known = inspect.signature(function, eval_str=True)
 
     @functools.wraps(function)
-    def run(*args: Any, data: Path | None = None, profile: str | None = None, **kwargs: Any) -> Any:
-        choose(data, profile)
+    def run(
+        *args: Any,
+        data: Path | None = None,
+        profile: str | None = None,
+        url: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        choose(data, profile, url)
+        if elsewhere() is not None and getattr(function, "here_only", False):
+            raise typer.BadParameter("This command works on this machine; leave --url out.")
         return function(*args, **kwargs)
 
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in (("data", Data), ("profile", Profile))
+        for name, kind in (("data", Data), ("profile", Profile), ("url", Url))
     ]
     run.__signature__ = known.replace(parameters=[*known.parameters.values(), *more])  # type: ignore[attr-defined]
     return run
@@ -110,15 +141,16 @@ def settings() -> Settings:
 def read_secrets(folder: Path) -> None:
     """Put into the environment what a folder of secrets says and it does not, a file for each variable.
 
-    The secrets of compose and Kubernetes are such folders, and systemd's credentials, which
-    ``LoadCredential=shmastra:FOLDER`` names ``shmastra_VARIABLE``. Files with other names are left alone.
+    The secrets of compose and Kubernetes are such folders, and systemd's credentials: by
+    ``LoadCredential=shmastra:FOLDER`` or ``shmastra-web:FOLDER`` each has the name before its own. Files with
+    other names are left alone.
 
     Raises:
         Failed: the folder, or a file in it, cannot be read.
     """
     try:
         for path in folder.iterdir():
-            name = path.name.removeprefix(CREDENTIAL)
+            name = CREDENTIAL.sub("", path.name, count=1)
             if VARIABLE_NAME.fullmatch(name) and path.is_file():
                 with path.open() as file:
                     os.environ.setdefault(name, file.read(SECRET_CHARACTERS).rstrip("\n"))

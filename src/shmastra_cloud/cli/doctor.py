@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shmastra_cloud.cli.ask import ORIGIN, client, socket
-from shmastra_cloud.cli.common import Commands, Json, settings
+from shmastra_cloud.cli.ask import ORIGIN, ask, client, socket
+from shmastra_cloud.cli.common import Commands, Json, elsewhere, settings
 from shmastra_cloud.cli.printing import plain, print_json
 
 if TYPE_CHECKING:
@@ -42,7 +42,12 @@ def doctor_command(
 
 
 def diagnose(found: Settings, *, keys: bool = False) -> list[dict[str, str]]:
-    """Return every check, each as ``{"name", "status", "detail", "fix"}``, with ``keys`` those of keys."""
+    """Return every check, each as ``{"name", "status", "detail", "fix"}``, with ``keys`` those of keys.
+
+    Of a cloud elsewhere, its own are returned.
+    """
+    if elsewhere() is not None:
+        return list(ask("GET", "/doctor"))
     from shmastra_cloud.doctor import Check, check_files, check_machine, check_stopped, provider_keys
 
     local = [*check_machine(found), *check_files(found)]

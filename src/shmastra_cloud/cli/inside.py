@@ -114,9 +114,12 @@ def _feed(path: str, descriptor: int) -> None:
     try:
         with client(settings(), FEED_SECONDS) as http:
             answer = http.post(ORIGIN + path, content=_pieces(descriptor))
+        refused = answer.is_error
+    except Failed:
+        refused = True
     except (httpx.HTTPError, OSError):
         return  # the program has ended, or the main thread sees the same connection break
-    if answer.is_error:
+    if refused:
         _feed_failed.append("The command's input could not be sent. `shmastra sandbox show` tells more.")
         os.kill(os.getpid(), signal.SIGINT)
 

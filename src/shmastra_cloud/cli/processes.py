@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shmastra_cloud.cli.common import Commands, dsn, settings
+from shmastra_cloud.cli.common import Commands, dsn, here_only, settings
 
 if TYPE_CHECKING:
     from shmastra_cloud.settings import Settings
@@ -29,6 +29,7 @@ def add_to(app: Commands) -> None:
     app.command("migrate")(migrate_command)
 
 
+@here_only
 def up(
     *,
     host: Annotated[str | None, typer.Option(help="Address to listen on (SHMASTRA_HOST).")] = None,
@@ -49,6 +50,7 @@ def up(
     asyncio.run(run_up(plan_up(found, typer.echo), tell))
 
 
+@here_only
 def web(
     *,
     only: Annotated[
@@ -78,6 +80,7 @@ def _webs(found: Settings, only: Part | None) -> None:
     asyncio.run(run_webs(found, words, UNIX_SOCKETS if only is None else ()))
 
 
+@here_only
 def worker() -> None:
     """Move sandboxes to where they should be (one process of several)."""
     from shmastra_cloud.serve import run_worker
@@ -86,6 +89,7 @@ def worker() -> None:
     asyncio.run(run_worker(found, dsn(found)))
 
 
+@here_only
 def migrate_command() -> None:
     """Bring the database's schema up to date (DATABASE_URL)."""
     applied = asyncio.run(_migrate(dsn(settings())))

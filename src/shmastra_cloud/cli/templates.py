@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shmastra_cloud.cli.common import Failed, Json, group, settings
+from shmastra_cloud.cli.common import Failed, Json, group, here_only, settings
 from shmastra_cloud.cli.printing import print_fields, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ NONE_YET = "No template is built yet. `shmastra template build` builds it; `shma
 
 
 @template.command("build")
+@here_only
 def template_build(
     *, studio: Annotated[bool, typer.Option("--studio", help="Fetch Studio alone.")] = False
 ) -> None:
@@ -33,6 +34,7 @@ def template_build(
 
 
 @template.command("list")
+@here_only
 def template_list(*, as_json: Json = False) -> None:
     """List the templates that are built on this machine."""
     print_rows(
@@ -41,6 +43,7 @@ def template_list(*, as_json: Json = False) -> None:
 
 
 @template.command("show")
+@here_only
 def template_show(
     name: Annotated[str, typer.Argument(metavar="NAME")] = "shmastra", *, as_json: Json = False
 ) -> None:

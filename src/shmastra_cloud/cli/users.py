@@ -20,6 +20,9 @@ NOBODY = "No users yet. `shmastra user invite EMAIL` invites one."
 NOTHING_USED = "Nothing was used yet. Each call of a model through the gateway is counted here."
 
 
+NoMail = Annotated[bool, typer.Option("--no-mail", help="Print only; send no mail.")]
+
+
 class By(StrEnum):
     """What usage can be summed up by."""
 
@@ -49,16 +52,19 @@ def user_invite(
     email: Email,
     *,
     admin: Annotated[bool, typer.Option("--admin", help="Make this user an admin.")] = False,
+    no_mail: NoMail = False,
     as_json: Json = False,
 ) -> None:
-    """Invite a user and print his one-time link."""
-    _print_link(ask("POST", "/users", {"email": email, "admin": admin}, direct=True), as_json=as_json)
+    """Invite a user, print his one-time link, and mail it where mail is configured."""
+    body = {"email": email, "admin": admin, "mail": not no_mail}
+    _print_link(ask("POST", "/users", body, direct=True, seconds=SLOW_SECONDS), as_json=as_json)
 
 
 @user.command("link")
-def user_link(email: Email, *, as_json: Json = False) -> None:
-    """Print a new one-time link for a user."""
-    _print_link(ask("POST", named("users", email, "link"), direct=True), as_json=as_json)
+def user_link(email: Email, *, no_mail: NoMail = False, as_json: Json = False) -> None:
+    """Print a new one-time link for a user, and mail it where mail is configured."""
+    path, body = named("users", email, "link"), {"mail": not no_mail}
+    _print_link(ask("POST", path, body, direct=True, seconds=SLOW_SECONDS), as_json=as_json)
 
 
 @user.command("list")
@@ -178,8 +184,16 @@ def _cost(row: dict[str, Any]) -> str:
     return "no price" if not row["cost_usd"] else f"{cost} + {unpriced} without a price"
 
 
-def _print_link(link: dict[str, str], *, as_json: bool) -> None:
+def _print_link(link: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(link)
+        return
+    typer.echo(link["url"])
+    if link["expires_at"] is None:
+        typer.echo(f"({link['email']} signs in there as everybody in your organization does)")
     else:
-        typer.echo(f"{link['url']}\n(works once, until {link['expires_at']})")
+        typer.echo(f"(works once, until {link['expires_at']})")
+    if link.get("mailed"):
+        typer.echo(f"Mailed to {link['email']}.")
+    elif "mail_error" in link:
+        typer.echo(f"It was not mailed: {plain(link['mail_error'])} Pass it on yourself.", err=True)

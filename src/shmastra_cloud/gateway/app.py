@@ -326,7 +326,7 @@ class Gateway:
                 await hold_ids(self._ownership, body, asked.provider, asked.owner)
         return body
 
-    async def _send_on(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours
+    def _send_on(  # noqa: PLR0913, PLR0917 -- ASGI's three and ours
         self,
         scope: Scope,
         receive: Receive,
@@ -335,7 +335,8 @@ class Gateway:
         exchange: Exchange,
         body: bytes | None,
         stream: OpenStream,
-    ) -> None:
+    ) -> Awaitable[None]:
+        """Return what sends a request on, to be awaited."""
         query = query_for_provider(scope["query_string"], asked.key.key)
         if asked.provider.style == "composio":
             user, plain = str(asked.owner.user_id), asked.matched.plain
@@ -365,7 +366,7 @@ class Gateway:
 
         exchange.sent = True
         repeatable = body is not None or is_bodiless(scope["headers"])
-        await Attempts(asked.provider, exchange, asked.matched.route, repeatable=repeatable).run(ask)
+        return Attempts(asked.provider, exchange, asked.matched.route, repeatable=repeatable).run(ask)
 
 
 def _failure(name: str, error: RelayError) -> GatewayError:

@@ -23,3 +23,8 @@ def ways(settings: Settings, pool: Pool, vault: Vault, users: Users) -> tuple[Wa
 
         return (oidc_way(settings, pool, vault, users),)
     return ()
+
+
+async def end_others(settings: Settings, pool: Pool) -> None:
+    """End the sessions that an identity provider began who is not chosen any more: nobody asks about them."""
+    await pool.execute("delete from sessions where source not in ('local', $1)", settings.sign_in)

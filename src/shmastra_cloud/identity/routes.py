@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from shmastra_cloud.identity.devices import shown
@@ -14,6 +14,7 @@ from shmastra_cloud.identity.errors import LinkSpent
 from shmastra_cloud.identity.links import hash_token, link_is_good, spend_link
 from shmastra_cloud.identity.sessions import Provided, User, cookie_name
 from shmastra_cloud.pages import page
+from shmastra_cloud.peers import client_address
 from shmastra_cloud.returns import WORKSPACE, kept_return, safe_return
 from shmastra_cloud.web_context import (
     WebContext,
@@ -25,6 +26,8 @@ from shmastra_cloud.web_context import (
 )
 
 router = APIRouter()
+
+EMAIL_CHARACTERS = 320
 Here = Annotated[WebContext, Depends(context)]
 
 
@@ -39,13 +42,28 @@ async def landing(
     if user is not None:
         return RedirectResponse(safe_return(returnTo, WORKSPACE), 302)
     kept = kept_return(request.cookies, https=here.settings.https)
-    return page("sign_in.html", ways=here.ways, place=safe_return(returnTo, kept))
+    return page("sign_in.html", ways=here.ways, mail=here.post is not None, place=safe_return(returnTo, kept))
+
+
+@router.post("/login/mail")
+async def mail_link(
+    request: Request, here: Here, email: Annotated[str, Form(max_length=EMAIL_CHARACTERS)]
+) -> Response:
+    """Have a link mailed to whoever is a user; the answer is the same for everybody, and given at once.
+
+    Whoever asks counts as one who has failed to sign in, so that an address does not ask for too many.
+    """
+    if here.post is None:
+        raise HTTPException(404, {"error": "This cloud sends no mail.", "code": "not_found"})
+    await here.attempts.failed(client_address(request.scope, here.settings.trusted_proxies))
+    here.post.ask(email)
+    return page("mailed.html", status=202)
 
 
 @router.get("/login/link/{token}")
 async def show_link(token: str, here: Here) -> Response:
     """Show the button; a mail scanner that follows the link does not use it up."""
-    good = await link_is_good(here.pool, token)
+    good = await link_is_good(here.pool, token, only_admins=here.settings.sign_in != "local")
     return page("link.html", status=200 if good else 410, good=good)
 
 
@@ -53,7 +71,7 @@ async def show_link(token: str, here: Here) -> Response:
 async def use_link(request: Request, token: str, here: Here) -> Response:
     """Use the link up, start a session, and go on to where its user wanted to go before."""
     try:
-        user_id = await spend_link(here.pool, token)
+        user_id = await spend_link(here.pool, token, only_admins=here.settings.sign_in != "local")
     except LinkSpent:
         return page("link.html", status=410, good=False)
     kept = kept_return(request.cookies, https=here.settings.https)

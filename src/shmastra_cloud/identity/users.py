@@ -123,6 +123,10 @@ class Users:
         if [row["id"] for row in rows] == [user_id]:
             raise LastAdmin("This is the last admin. Make somebody else one first: `shmastra user role`.")
 
+    async def is_admin(self, user_id: uuid.UUID) -> bool:
+        """Tell whether a user is an admin, whether or not he may come in."""
+        return bool(await self.pool.fetchval("select role = 'admin' from users where id = $1", user_id))
+
     async def sign_out(self, user_id: uuid.UUID) -> int:
         """End every session of a user, and return how many there were."""
         done: str = await self.pool.execute("delete from sessions where user_id = $1", user_id)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 STOP_SECONDS = 3.5
-DRAIN_SECONDS = 1.5  # of these, for what is under way; what ends when is the supervisor's to say here
+DRAIN_SECONDS = 1.0  # of these, for what is under way; what ends when is the supervisor's to say here
 PAUSE_SECONDS = 4.0
 # who asks ends before who answers; sandboxes are paused after the first of these
 STOP_ORDER = (("web", "worker"), ("demo", "sandboxd"), ("postgres",))
@@ -83,6 +83,7 @@ async def run_up(plan: UpPlan, say: Callable[[str], None]) -> None:
     Raises:
         SupervisorError: something did not come up; what had come up was taken down again.
     """
+    say = _whoever_hears(say)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -106,6 +107,16 @@ async def run_up(plan: UpPlan, say: Callable[[str], None]) -> None:
             say("stopping")
             environ = None if coming_up.cancelled() or coming_up.exception() else coming_up.result()
             await _take_down(plan, say, started, environ)
+
+
+def _whoever_hears(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a ``say`` that goes on where nobody reads any more, so that the end stays in order."""
+
+    def told(text: str) -> None:
+        with contextlib.suppress(OSError):
+            say(text)
+
+    return told
 
 
 async def _take_down(

@@ -26,9 +26,17 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 LAST_SECONDS = 5
+# systemd's word to this process, and folders of secrets, which it has read: not all is for every child
 NOT_PASSED_ON = frozenset(
-    ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-)  # systemd's word to us
+    (
+        "NOTIFY_SOCKET",
+        "LISTEN_PID",
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+        "SHMASTRA_SECRETS",
+        "CREDENTIALS_DIRECTORY",
+    )
+)
 
 
 @dataclass(frozen=True)

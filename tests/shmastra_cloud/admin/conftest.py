@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -21,9 +23,19 @@ def engine() -> Works:
 
 @pytest.fixture
 async def admin(pool: Pool, vault: Vault, engine: Works) -> AsyncIterator[httpx.AsyncClient]:
+    async with administering(pool, vault, engine) as client:
+        yield client
+
+
+@asynccontextmanager
+async def administering(
+    pool: Pool, vault: Vault, engine: Works, door: Callable[[Any], Any] = feature.InProcess, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the admin's routes, through a door and with settings changed."""
     app = _control(feature.router)
+    found = load_settings().model_copy(update=settings)
     resumer = Resumer(Workspaces(pool, vault), engine)  # type: ignore[arg-type]
-    app.state.admin = admin_parts(load_settings(), pool, vault, engine, resumer)  # type: ignore[arg-type]
-    transport = httpx.ASGITransport(feature.InProcess(app))
+    app.state.admin = admin_parts(found, pool, vault, engine, resumer)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(door(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
         yield client

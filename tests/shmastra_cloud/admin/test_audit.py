@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.workspaces import EngineAway, Workspaces, access
 
 ANN, BOB = "ann@example.com", "bob@example.com"
+TOKEN = UUID(int=7)
 SOURCE = Path(feature.__file__).parents[1]
 
 # Each route, what is asked of it in this order, and what is written of it: the action, and how it ended.
@@ -34,6 +36,7 @@ CASES: list[tuple[str, str, str, dict[str, Any] | None, str, str]] = [
     ("PUT", "/users/{email}/models", f"/users/{BOB}/models", {"patterns": ["a/*"]}, "models.change", "done"),
     ("PUT", "/models", "/models", {"patterns": ["a/*"]}, "models.change", "done"),
     ("PUT", "/budgets/{who}", f"/budgets/{BOB}", {"usd_per_day": 1}, "budget.change", "done"),
+    ("POST", "/tokens/{token_id}/revoke", f"/tokens/{TOKEN}/revoke", None, "token.revoke", "done"),
     ("POST", "/users/{email}/remove", f"/users/{BOB}/remove", None, "user.remove", "done"),
     ("POST", "/sandboxes/{name}/pause", f"/sandboxes/{ANN}/pause", None, "sandbox.pause", "done"),
     ("POST", "/sandboxes/{name}/resume", f"/sandboxes/{ANN}/resume", None, "sandbox.resume", "done"),
@@ -75,6 +78,7 @@ LOOKS = {
     "/users/usage",
     "/doctor",
     "/audit",
+    "/tokens",
     "/sandboxes",
     "/sandboxes/{name}",
     "/sandboxes/{name}/events",
@@ -98,14 +102,25 @@ def test_no_route_is_forgotten() -> None:
     )
 
 
+PAGES = {  # what an admin changes on a page, each with a test of its own for its line
+    "post /manage/login": "shows who waits, changes nothing",
+    "post /manage/login/decide": "token.allow and token.refuse",
+    "post /manage/login/revoke": "token.revoke",
+}
+
+
 def test_no_other_route_is_an_admins() -> None:
-    """What is under ``/api/manage`` is the admin's router; a page of an admin's changes nothing by itself."""
+    """What is under ``/api/manage`` is the admin's router; what a page changes is known here."""
+    found = set()
     for file in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             for made in getattr(node, "decorator_list", []):
                 if isinstance(made, ast.Call) and made.args and isinstance(made.args[0], ast.Constant):
                     path = str(made.args[0].value)
                     assert not path.startswith("/api/manage"), f"{file}: {path}"
+                    if path.startswith("/manage") and isinstance(made.func, ast.Attribute):
+                        found.add(f"{made.func.attr} {path}")
+    assert {one for one in found if not one.startswith("get ")} == set(PAGES)
 
 
 @pytest.fixture
@@ -117,6 +132,11 @@ async def sandbox(pool: Pool, vault: Vault, engine: Works, monkeypatch: pytest.M
     row = await Workspaces(pool, vault).ensure(await Users(pool, vault).invite(ANN, admin=True))
     made = await engine.create(row.id, "x")
     await pool.execute("update sandboxes set status = 'ready', env_version = 1, sandbox_id = $1", made.id)
+    await pool.execute(
+        "insert into api_tokens (id, token_hash, user_id, name, expires_at)"
+        " select $1, '', id, 'laptop', now() + interval '1 day' from users",
+        TOKEN,
+    )
     return made.id
 
 
@@ -130,7 +150,15 @@ async def test_each_leaves_its_line(admin: httpx.AsyncClient, pool: Pool, sandbo
         assert (line["action"], line["outcome"]) == (action, outcome), path
         assert (line["actor_kind"], line["origin"]) == ("os", "command line")
         for_all = path in ("/models", "/master-key/rotate")
-        wanted = "organization" if for_all else BOB if BOB in path or path == "/users" else ANN
+        wanted = (
+            "laptop"
+            if str(TOKEN) in path
+            else "organization"
+            if for_all
+            else BOB
+            if BOB in path or path == "/users"
+            else ANN
+        )
         assert line["target"] == wanted
         if path.startswith("/sandboxes"):
             assert line["target_id"] == sandbox

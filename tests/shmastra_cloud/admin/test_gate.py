@@ -63,7 +63,9 @@ def door(known: Known) -> ManageGate:
 
 
 async def test_an_admin_reaches_the_route_without_its_prefix(door: ManageGate) -> None:
-    assert (await ask(door, "/api/manage/users")).json() == {"asked by": "ann@example.com"}
+    answer = await ask(door, "/api/manage/users")
+    assert answer.json() == {"asked by": "ann@example.com"}
+    assert answer.headers[b"x-shmastra-version"]
     assert (await ask(door, "/api/manage/nowhere")).status == 405
 
 

@@ -27,6 +27,7 @@ from shmastra_cloud.backup import (
     WrongKey,
     check,
     restore,
+    restoring,
 )
 from shmastra_cloud.database import known_migrations, migrate
 from shmastra_cloud.database.migrate import MIGRATIONS
@@ -222,6 +223,22 @@ async def test_what_turns_out_to_be_unfit_leaves_nothing(
         await restore(settings(target), forged(saved.file, tmp_path / "b", **change), PLAIN, quiet)
     assert "\n" not in str(refusal.value)
     assert not target.exists() or tree(target) == []
+
+
+async def test_a_file_that_is_changed_between_two_readings_is_refused(
+    saved: Saved, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with saved.file.open("rb") as file:
+        manifest = restoring.inspect(file)
+    monkeypatch.setattr(restoring, "inspect", lambda _file: manifest)
+
+    def promote(found: dict[str, bytes]) -> None:
+        found["database/users"] = found["database/users"].replace(b"\tmember\t", b"\tadmin\t")
+
+    file = forged(saved.file, tmp_path / "changed", members=promote)
+    with pytest.raises(BadBackup, match="changed while"):
+        await restore(settings(target), file, PLAIN, quiet)
+    assert tree(target) == []
 
 
 async def test_where_it_cannot_be_put_is_said_before_anything_is_done(saved: Saved, target: Path) -> None:

@@ -80,6 +80,28 @@ async def test_a_forgery_is_refused(saved: Saved, tmp_path: Path, what: str) -> 
     assert str(engine) not in Path("/proc/mounts").read_text()
 
 
+async def test_two_sandboxes_never_have_the_same_uids(saved: Saved, tmp_path: Path) -> None:
+    def another(found: dict[str, bytes]) -> None:
+        found[RECORD.replace(ANNS, BOBS)] = found[RECORD].replace(ANNS.encode(), BOBS.encode())
+        found[FILES.replace(ANNS, BOBS)] = found[FILES]
+
+    def told(manifest: dict[str, Any]) -> None:
+        manifest["sandboxes"].append({**manifest["sandboxes"][0], "id": BOBS})
+
+    file = forged(saved.file, tmp_path / "forged", members=another, manifest=told)
+    with pytest.raises(BadBackup, match="another one"):
+        await stage(file, tmp_path / "engine", tmp_path / "no")
+
+
+async def test_what_ran_does_not_run_yet(saved: Saved, tmp_path: Path) -> None:
+    await stage(
+        forged(saved.file, tmp_path / "b", members=_record(state="running")), tmp_path / "e", tmp_path / "no"
+    )
+    found = records.read(tmp_path / "e/sandboxes" / ANNS)
+    assert found is not None
+    assert found.state == "paused"
+
+
 async def test_a_disk_that_is_too_small_is_said_so(saved: Saved, tmp_path: Path) -> None:
     def smaller(told: dict[str, Any]) -> None:
         told["sandboxes"][0]["disk_mb"] = 16

@@ -78,6 +78,7 @@ async def test_what_is_no_row_and_no_table_is_refused_and_never_run(connection: 
     for table, rows in (
         (told(name='installation"; drop table users; --'), b""),
         (told(name="pg_authid"), b""),
+        (told(name="sessions", columns=["token_hash", "user_id", "expires_at"], rows=0), b""),
         (told(columns=["only_one"]), b""),
         (told(columns=[*shape.columns[1:], "created_at\") from program 'touch /tmp/owned'; --"]), b""),
         (told(), b"t\tnot bytes\tnever\n"),

@@ -30,3 +30,10 @@ def test_migrate_says_what_it_did(empty_dsn: str) -> None:
     assert shmastra("migrate", DATABASE_URL=empty_dsn).stdout.startswith("applied 001_init")
     assert shmastra("migrate", DATABASE_URL=empty_dsn).stdout == "nothing to do\n"
     assert "DATABASE_URL" in shmastra("migrate").stderr
+
+
+def test_a_shell_can_complete_words() -> None:
+    command = [str(Path(sys.executable).with_name("shmastra"))]
+    asked = {"_SHMASTRA_COMPLETE": "complete_bash", "COMP_WORDS": "shmastra user ro", "COMP_CWORD": "2"}
+    done = subprocess.run(command, env=asked, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["role"]

@@ -70,9 +70,7 @@ def test_what_is_no_backup_is_refused_in_a_sentence(tmp_path: Path) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "shmastra: This is not a backup of Shmastra Cloud, or it is damaged.\n"
-    for arguments in (
-        ["restore", tmp_path / "none"],
-        ["backup", tmp_path / "b", "--data", tmp_path / "none"],
-    ):
-        assert isinstance(in_process(*arguments).exception, BackupError)
-    assert not (tmp_path / "b").exists()
+    for arguments in (["restore", tmp_path / "none"], ["backup", tmp_path / "b"]):
+        refused = in_process(*arguments, "--data", tmp_path / "data")
+        assert isinstance(refused.exception, BackupError)
+    assert [path.name for path in tmp_path.iterdir()] == ["rubbish"]

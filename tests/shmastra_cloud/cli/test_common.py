@@ -73,7 +73,7 @@ def test_a_file_of_secrets_is_a_variable_by_its_name(tmp_path: Path, monkeypatch
     for name in ("AAA_KEY", "BBB_KEY", "lower", "..data"):
         (tmp_path / name).write_text(f"of {name}\n")
     (tmp_path / "A_FOLDER").mkdir()
-    (tmp_path / "shmastra_CCC_KEY").write_text("a credential of systemd's")
+    (tmp_path / "shmastra-web_CCC_KEY").write_text("a credential of systemd's")
     read_secrets(tmp_path)
     assert (os.environ["AAA_KEY"], os.environ["BBB_KEY"]) == ("of AAA_KEY", "process")
     assert os.environ["CCC_KEY"] == "a credential of systemd's"

@@ -1,4 +1,6 @@
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -106,3 +108,47 @@ async def test_pages_allow_no_script_but_their_own(browser: httpx.AsyncClient) -
     answer = await browser.get("/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+class Counter:
+    """Remembers what was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def ask(self, email: str) -> None:
+        self.asked.append(email)
+
+
+async def test_a_link_is_asked_for_and_the_answer_tells_nothing_of_who_is_a_user(
+    browser: httpx.AsyncClient, pool: Pool, vault: Vault
+) -> None:
+    assert "/login/mail" not in (await browser.get("/")).text
+    assert (await browser.post("/login/mail", data={"email": "a@b.c"})).status_code == 404
+    app, counter = browser._transport.app, Counter()  # type: ignore[attr-defined]
+    app.state.context = replace(app.state.context, post=counter)
+    await Users(pool, vault).invite("ann@example.com")
+    assert "/login/mail" in (await browser.get("/")).text
+    answers = [
+        await browser.post("/login/mail", data={"email": email})
+        for email in ("ann@example.com", "nobody@example.com", "<script>alert(1)</script>")
+    ]
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({re.sub('nonce="[^"]*"', "", answer.text) for answer in answers}) == 1
+    assert await pool.fetchval("select attempts from sign_in_attempts where address <> '*'") == 3
+    assert counter.asked == ["ann@example.com", "nobody@example.com", "<script>alert(1)</script>"]
+    for wrong in ({}, {"email": "x" * 400}):
+        assert (await browser.post("/login/mail", data=wrong)).status_code == 422
+
+
+async def test_with_a_provider_a_link_is_good_for_admins_only(
+    browser: httpx.AsyncClient, pool: Pool, vault: Vault
+) -> None:
+    app, users = browser._transport.app, Users(pool, vault)  # type: ignore[attr-defined]
+    settings = app.state.context.settings.model_copy(update={"sign_in": "oidc"})
+    app.state.context = replace(app.state.context, settings=settings)
+    for email, admin, status in (("bob@example.com", False, 410), ("ann@example.com", True, 200)):
+        token, _ = await make_link(pool, await users.invite(email, admin=admin))
+        assert (await browser.get(f"/login/link/{token}")).status_code == status
+        used = await browser.post(f"/login/link/{token}")
+        assert used.status_code == (303 if admin else 410)

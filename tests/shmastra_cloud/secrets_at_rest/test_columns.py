@@ -19,6 +19,10 @@ NOT_SEALED = {
     "workos_codes.attempt",
     "workos_codes.email",
     "workos_codes.address",
+    "oidc_spent.hash",
+    "api_tokens.token_hash",
+    "device_logins.device_hash",
+    "device_logins.code_hash",
 }
 BYTES = """
   select c.table_name || '.' || c.column_name as name from information_schema.columns c

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shmastra_cloud.supervisor import PortTaken, UpPlan
-from shmastra_cloud.supervisor.up import _kept, _listen
+from shmastra_cloud.supervisor.up import _kept, _listen, _whoever_hears
 
 
 async def _nothing(_dsn: str) -> None:
@@ -44,3 +44,10 @@ def test_what_is_chosen_once_is_kept_privately(tmp_path: Path) -> None:
     assert _kept(tmp_path / "key", lambda: "one") == "one"
     assert _kept(tmp_path / "key", lambda: "two") == "one"
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_where_nobody_reads_any_more_it_goes_on() -> None:
+    def closed(_text: str) -> None:
+        raise BrokenPipeError
+
+    _whoever_hears(closed)("stopping")

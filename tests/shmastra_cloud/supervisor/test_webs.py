@@ -56,10 +56,20 @@ def values(text: str, name: str) -> dict[str, float]:
 
 
 def test_two_are_told_of_replaced_and_ended(dsn: str, tmp_path: Path, systemd: socket.socket) -> None:
-    with web_process(tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify"), **environ(dsn)) as web:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    given = environ(dsn) | {"SHMASTRA_SECRETS": str(secrets), "NOTIFY_SOCKET": str(tmp_path / "notify")}
+    (secrets / "DATABASE_URL").write_text(given.pop("DATABASE_URL") + "\n")
+    with web_process(tmp_path, **given) as web:
         assert systemd.recv(100) == b"READY=1"
         first = pids(web)
         assert len(first) == 2
+        for pid in first:
+            told_child = Path(f"/proc/{pid}/environ").read_text()
+            assert f"DATABASE_URL={dsn}\0" in told_child
+            assert not {"SHMASTRA_SECRETS", "NOTIFY_SOCKET"} & {
+                line.partition("=")[0] for line in told_child.split("\0")
+            }
         told = metrics(web)
         assert values(told, "shmastra_web_process_up") == {"1": 1, "2": 1}
         assert values(told, "shmastra_database_up") == {"1": 1, "2": 1}

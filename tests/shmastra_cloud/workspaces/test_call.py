@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from httprelay import ConnectFailed, UpstreamClosed, UpstreamTimeout
+from httprelay import ConnectFailed, Stopping, UpstreamClosed, UpstreamTimeout
 from shmastra_cloud.workspaces.call import KEPT_BYTES, Call, NotRunning
 
 
@@ -78,3 +78,5 @@ def test_the_last_event_names_the_run_as_studio_wants_it() -> None:
     assert (event["type"], event["runId"]) == ("error", "run-1")
     assert "nothing" in event["payload"]["error"]
     assert last == b"data: [DONE]"
+    restarted = call.last_event(Stopping()) or b""
+    assert b"The cloud was restarted" in restarted

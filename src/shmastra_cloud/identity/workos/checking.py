@@ -8,13 +8,14 @@ import random
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.database import TROUBLE, under_present_key
+from shmastra_cloud.identity.sessions import TOUCH_SECONDS
 from shmastra_cloud.identity.workos.errors import Away, NotMember, WorkosError
 from shmastra_cloud.secrets_at_rest import MasterKeyError
 
 if TYPE_CHECKING:
     from shmastra_cloud.database import Pool, Row
     from shmastra_cloud.identity.workos.members import Members
-    from shmastra_cloud.identity.workos.provider import Member, Provider
+    from shmastra_cloud.identity.workos.provider import Provider
     from shmastra_cloud.secrets_at_rest import Vault
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ BATCH = 10
 
 
 class Checking:
-    """Takes the sessions that are due, some at a time, each by one process, and has WorkOS renew them.
+    """Takes the sessions that are due, each by one process, and has WorkOS renew those that are in use.
 
     While WorkOS is away a session lives on, until it was not confirmed for ``GRACE_SECONDS``.
     """
@@ -53,12 +54,15 @@ class Checking:
         due = await self._pool.fetch(
             "update sessions s set check_after = now() + make_interval(secs => $1) from"
             " (select token_hash from sessions where source = 'workos' and check_after <= now()"
-            " order by check_after limit $2 for update skip locked) due"
-            " where s.token_hash = due.token_hash returning s.token_hash, s.user_id, s.provider_secret,"
-            " s.checked_at < now() - make_interval(secs => $3) as overdue",
+            " order by check_after limit $2 for update skip locked) due, users u"
+            " where s.token_hash = due.token_hash and u.id = s.user_id"
+            " returning s.token_hash, s.user_id, s.provider_secret, s.provider_session, u.workos_id,"
+            " s.checked_at < now() - make_interval(secs => $3) as overdue,"
+            " s.last_used_at > s.checked_at - make_interval(secs => $4) as used",
             LEASE_SECONDS,
             BATCH,
             GRACE_SECONDS,
+            TOUCH_SECONDS,
         )
         await asyncio.gather(*(self._check(row) for row in due))
         return len(due)
@@ -67,8 +71,7 @@ class Checking:
         if row["provider_secret"] is None:
             return await self._end(row, "there is nothing to ask WorkOS with")
         try:
-            sealed = self._vault.open(bytes(row["provider_secret"]), PURPOSE_SECRET)
-            member = await self._provider.again(sealed)
+            roles = await (self._renew(row) if row["used"] else self._look(row))
         except Away as error:
             if row["overdue"]:
                 await self._end(row, f"it was not confirmed for {GRACE_SECONDS // 60} minutes: {error}")
@@ -79,23 +82,38 @@ class Checking:
         except (WorkosError, MasterKeyError) as error:
             await self._end(row, str(error))
         else:
-            await self._keep(row, member)
+            await self._members.settle(row["user_id"], roles)
         return None
 
-    async def _keep(self, row: Row, member: Member) -> None:
+    async def _renew(self, row: Row) -> frozenset[str]:
+        """Have WorkOS renew a session, and keep what it gives: what it was asked with counts no more."""
+        member = await self._provider.again(self._vault.open(bytes(row["provider_secret"]), PURPOSE_SECRET))
         await under_present_key(
             self._pool,
             self._vault,
             lambda pool: pool.execute(
-                "update sessions set provider_session = $2, provider_secret = $3, checked_at = now(),"
-                " check_after = now() + make_interval(secs => $4) where token_hash = $1",
+                "update sessions set provider_session = $2, provider_secret = $3 where token_hash = $1",
                 row["token_hash"],
                 member.session,
                 self._vault.seal(member.sealed, PURPOSE_SECRET),
-                CHECK_SECONDS * random.uniform(0.9, 1.1),  # noqa: S311
             ),
         )
-        await self._members.settle(row["user_id"], member.roles)
+        await self._confirmed(row)
+        return member.roles
+
+    async def _look(self, row: Row) -> frozenset[str]:
+        """See whether a session that nobody uses still stands; renewed, it would never be inactive there."""
+        roles = await self._provider.standing(row["workos_id"], row["provider_session"])
+        await self._confirmed(row)
+        return roles
+
+    async def _confirmed(self, row: Row) -> None:
+        await self._pool.execute(
+            "update sessions set checked_at = now(), check_after = now() + make_interval(secs => $2)"
+            " where token_hash = $1",
+            row["token_hash"],
+            CHECK_SECONDS * random.uniform(0.9, 1.1),  # noqa: S311
+        )
 
     async def _again(self, row: Row) -> None:
         await self._pool.execute(

@@ -180,6 +180,23 @@ class Provider:
             raise
         return found.get(user)
 
+    async def standing(self, user: str, session: str) -> frozenset[str]:
+        """Return the slugs of a member's roles, if that session of his still stands; it is not renewed.
+
+        Raises:
+            Refused: the session has ended.
+            NotMember: he has no active membership.
+        """
+        found, _ = await self._ask(
+            self._listed("user_management", "users", user, "sessions", limit=PAGE, order="desc")
+        )
+        if not any(one.get("id") == session and one.get("status") == "active" for one in found):
+            raise Refused("The session has ended.", "ended")
+        roles = await self.roles(user)
+        if roles is None:
+            raise NotMember("He is no member of this organization any more.", session)
+        return roles
+
     async def everybody(self) -> Mapping[str, frozenset[str]]:
         """Return all active members of our organization with the slugs of their roles."""
 

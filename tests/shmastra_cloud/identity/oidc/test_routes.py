@@ -87,11 +87,12 @@ def test_an_answer_is_taken_once_and_by_the_browser_that_asked(shared: World) ->
 def test_an_answer_of_another_issuer_or_of_none_is_refused(shared: World) -> None:
     for iss in ("https://evil.example", f"{shared.provider.issuer}/", None):
         with shared.browser() as browser:
-            begun = browser.get("/login/oidc")
-            state = parse_qs(urlsplit(begun.headers["location"]).query)["state"][0]
-            given = {"code": "x", "state": state} | ({"iss": iss} if iss else {})
-            answer = browser.get("/login/oidc/callback", params=given)
-        assert (answer.status_code, "evil" in answer.text) == (400, False)
+            place = urlsplit(shared.walk(browser, "ann"))
+            given = {name: value[0] for name, value in parse_qs(place.query).items()}
+            assert given.pop("iss") == shared.provider.issuer
+            answer = browser.get(place.path, params=given | ({"iss": iss} if iss else {}))
+            assert (answer.status_code, "evil" in answer.text) == (400, False)
+            assert browser.get("/api/me").status_code == 401
 
 
 def test_a_provider_that_changes_its_keys_is_believed_again(shared: World) -> None:

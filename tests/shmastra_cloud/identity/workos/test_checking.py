@@ -26,6 +26,47 @@ async def test_a_session_is_renewed_and_stays(cloud: Cloud) -> None:
         assert await cloud.who(browser) is not None
 
 
+UNUSED = f"{DUE}, last_used_at = now() - interval '1 hour', checked_at = now() - interval '5 minutes'"
+
+
+async def test_a_session_that_nobody_uses_is_looked_at_and_not_renewed(cloud: Cloud) -> None:
+    user = cloud.double.add_user("ann@example.com")
+    async with cloud.browser() as browser:
+        await cloud.sign_in(browser, "ann@example.com")
+        before = await cloud.pool.fetchval("select provider_secret from sessions")
+        asked = cloud.double.asked.count("/user_management/authenticate")
+        await cloud.pool.execute(UNUSED)
+        cloud.double.change(user, role="admin")
+        await cloud.checking.check()
+        row = await cloud.pool.fetchrow(
+            "select provider_secret, checked_at > now() - interval '1 minute' as fresh from sessions"
+        )
+        assert row is not None
+        assert (row["provider_secret"], row["fresh"]) == (before, True)
+        assert cloud.double.asked.count("/user_management/authenticate") == asked
+        assert (await cloud.row("ann@example.com"))["role"] == "admin"
+        assert await cloud.who(browser) is not None
+
+
+async def test_a_session_that_nobody_uses_ends_where_it_has_ended_there(cloud: Cloud) -> None:
+    user = cloud.double.add_user("ann@example.com")
+    async with cloud.browser() as browser, cloud.browser() as other:
+        await cloud.sign_in(browser, "ann@example.com")
+        await cloud.sign_in(other, "ann@example.com")
+        first, second = cloud.double.sessions
+        cloud.double.sessions[first]["status"] = "expired"
+        await cloud.pool.execute(UNUSED)
+        await cloud.checking.check()
+        assert await cloud.who(browser) is None
+        assert await cloud.who(other) is not None
+        cloud.double.memberships.clear()
+        await cloud.pool.execute(UNUSED)
+        await cloud.checking.check()
+        assert await cloud.who(other) is None
+    assert (await cloud.row("ann@example.com"))["disabled_because"] == "membership"
+    assert (user in cloud.double.users, second in cloud.double.sessions) == (True, True)
+
+
 async def test_who_is_no_member_any_more_is_out_though_no_event_came(cloud: Cloud) -> None:
     user = cloud.double.add_user("ann@example.com")
     async with cloud.browser() as browser:
