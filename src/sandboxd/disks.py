@@ -51,25 +51,32 @@ def copy(image: Path, mounted: Path, target: Path) -> None:
     """
     target.unlink(missing_ok=True)
     target.touch(mode=0o600)
-    if mounted.is_mount():
-        # so that less is left to write while it is frozen
-        subprocess.run(["sync", "--file-system", str(mounted)], check=True, timeout=COPY_SECONDS)  # noqa: S603, S607
-    with _frozen(mounted) if mounted.is_mount() else contextlib.nullcontext():
-        try:
-            done = subprocess.run(  # noqa: S603 -- our own words
-                ["cp", "--reflink=auto", "--sparse=auto", str(image), str(target)],  # noqa: S607 -- as everywhere here
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=COPY_SECONDS,
-                pass_fds=inherited,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise CommandFailed(f"{image} could not be copied within {COPY_SECONDS} s.") from error
-    if done.returncode != 0:
+    in_use = mounted.is_mount()
+    try:
+        if in_use:
+            _run("sync", "--file-system", str(mounted))  # so that less is left to write while it is frozen
+        with _frozen(mounted) if in_use else contextlib.nullcontext():
+            _run("cp", "--reflink=auto", "--sparse=auto", str(image), str(target))
+    except BaseException:
         target.unlink()
-        raise CommandFailed(f"{image} could not be copied: {done.stderr.strip()[-SAID_BYTES:]}")
+        raise
+
+
+def _run(*argv: str) -> None:
+    try:
+        done = subprocess.run(  # noqa: S603 -- our own words
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COPY_SECONDS,
+            pass_fds=inherited,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(f"{argv[0]} did not end within {COPY_SECONDS} s.") from error
+    if done.returncode != 0:
+        raise CommandFailed(f"{argv[0]} failed: {done.stderr.strip()[-SAID_BYTES:]}")
 
 
 def let_go(mounted: Path) -> None:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from shmastra_cloud.backup import moves
 from shmastra_cloud.backup.archive import Reader
-from shmastra_cloud.backup.errors import BadBackup, NotPossible, Occupied, TooNew, WrongKey
+from shmastra_cloud.backup.errors import BackupError, BadBackup, NotPossible, Occupied, TooNew, WrongKey
 from shmastra_cloud.backup.here import stop_sandboxes
 from shmastra_cloud.backup.inspecting import inspect, opened
 from shmastra_cloud.backup.making import described
@@ -68,13 +68,13 @@ async def restore(settings: Settings, path: Path, how: How, say: Callable[[str],
         check_space(data, manifest.files_bytes, "what is in the backup")
         try:
             names, made_anew = await _stage(data, file, manifest, vault if how.new_key else None, say)
+            if data / "engine" / "sandboxes" in there:
+                await stop_sandboxes(data / "engine")
+            _sync(data)
         except BaseException:
             with suppress(OSError):
                 moves.clear(data)
             raise
-        if data / "engine" / "sandboxes" in there:
-            await stop_sandboxes(data / "engine")
-        _sync(data)
         say("putting it into place")
         kept = moves.commit(data, names, say)
     return {
@@ -214,7 +214,14 @@ async def _pour(
 
 
 def _sync(data: Path) -> None:
-    """Have all that was made on the disk."""
-    subprocess.run(  # noqa: S603 -- our own words
-        ["/usr/bin/sync", "--file-system", str(data)], check=True, timeout=SYNC_SECONDS
-    )
+    """Have all that was made on the disk.
+
+    Raises:
+        BackupError: the disk fails, or is too busy.
+    """
+    try:
+        subprocess.run(  # noqa: S603 -- our own words
+            ["/usr/bin/sync", "--file-system", str(data)], check=True, timeout=SYNC_SECONDS
+        )
+    except subprocess.SubprocessError as error:
+        raise BackupError(f"What was restored could not be written to the disk of {data}.") from error

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shmastra_cloud.cli.ask import ORIGIN, away, client
-from shmastra_cloud.cli.common import Commands, Failed, dsn, settings
+from shmastra_cloud.cli.ask import ORIGIN, away, client, refusal
+from shmastra_cloud.cli.common import Commands, Failed, dsn, here_only, settings
 from shmastra_cloud.cli.printing import plain
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def add_to(key: Commands) -> None:
     key.command("rotate-master")(rotate_master)
 
 
+@here_only
 def rotate_master(
     *,
     new_key_file: Annotated[
@@ -74,7 +75,7 @@ def _over_socket(found: Settings, given: str | None) -> dict[str, Any] | None:
         ):
             if answer.is_error:
                 answer.read()
-                raise Failed(plain(answer.text))
+                raise refusal(answer)
             return _last(answer)
     except httpx.ConnectError as error:
         if found.database_url is not None and "Errno 13" not in str(error):

@@ -28,5 +28,5 @@ SEALED = (
     SealedColumn("sandboxes", "traffic_token"),
     SealedColumn("sessions", "provider_secret", key="token_hash"),
 )
-PASSING = ("reach",)  # what is opened again within minutes and stored nowhere
+PASSING = ("reach", "oidc_attempt")  # what is opened again within minutes and stored nowhere
 PURPOSES = frozenset({*(column.purpose for column in SEALED), *PASSING})

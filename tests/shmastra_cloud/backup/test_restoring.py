@@ -241,6 +241,24 @@ async def test_a_file_that_is_changed_between_two_readings_is_refused(
     assert tree(target) == []
 
 
+async def test_a_disk_that_cannot_be_written_leaves_nothing(
+    saved: Saved, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise subprocess.TimeoutExpired("sync", 1)
+
+    monkeypatch.setattr(restoring.subprocess, "run", fail)
+    monkeypatch.setattr(restoring, "_stage", _staged)
+    with pytest.raises(BackupError, match="could not be written"):
+        await restore(settings(target), saved.file, PLAIN, quiet)
+    assert tree(target) == []
+
+
+async def _staged(data: Path, *_more: Any) -> tuple[list[str], int]:
+    (data / "restore.new" / "postgres").mkdir(parents=True)
+    return ["postgres"], 0
+
+
 async def test_where_it_cannot_be_put_is_said_before_anything_is_done(saved: Saved, target: Path) -> None:
     with pytest.raises(NotPossible, match="DATABASE_URL"):
         await restore(settings(target, DATABASE_URL="postgresql://elsewhere/x"), saved.file, PLAIN, quiet)

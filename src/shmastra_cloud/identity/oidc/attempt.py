@@ -6,18 +6,17 @@ import base64
 import hmac
 import json
 import secrets
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from shmastra_cloud.identity.oidc.errors import BadAttempt
+from shmastra_cloud.secrets_at_rest import MasterKeyError
 
 if TYPE_CHECKING:
-    from shmastra_cloud.identity.oidc.config import Config
+    from shmastra_cloud.secrets_at_rest import Vault
 
+PURPOSE_ATTEMPT = "oidc_attempt"
 ATTEMPT_SECONDS = 600
 COOKIE_CHARACTERS = 4096
 
@@ -38,15 +37,15 @@ class Attempt:
 
 
 class Attempts:
-    """Seals attempts into cookies, for ten minutes, under a key that every process derives alike."""
+    """Seals attempts into cookies, which any process with the master key opens, for ten minutes."""
 
-    def __init__(self, config: Config, salt: bytes) -> None:
-        derived = HKDF(SHA256(), 32, salt, b"shmastra oidc attempt").derive(config.client_secret.encode())
-        self._box = Fernet(base64.urlsafe_b64encode(derived))
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
 
     def seal(self, attempt: Attempt) -> str:
         """Return a cookie's value."""
-        return self._box.encrypt(json.dumps(asdict(attempt)).encode()).decode()
+        text = json.dumps({"until": time.time() + ATTEMPT_SECONDS, "attempt": asdict(attempt)})
+        return base64.urlsafe_b64encode(self._vault.seal(text, PURPOSE_ATTEMPT)).decode()
 
     def open(self, cookie: str | None, state: str | None) -> Attempt:
         """Return the attempt that a browser carries and the provider answers.
@@ -57,9 +56,12 @@ class Attempts:
         if not cookie or len(cookie) > COOKIE_CHARACTERS:
             raise BadAttempt("the browser carries no attempt")
         try:
-            attempt = Attempt(**json.loads(self._box.decrypt(cookie.encode(), ttl=ATTEMPT_SECONDS)))
-        except (InvalidToken, ValueError, TypeError) as error:
-            raise BadAttempt("the browser's attempt is too old, or not ours") from error
+            kept = json.loads(self._vault.open(base64.urlsafe_b64decode(cookie), PURPOSE_ATTEMPT))
+            attempt, until = Attempt(**kept["attempt"]), float(kept["until"])
+        except (MasterKeyError, ValueError, TypeError, KeyError) as error:
+            raise BadAttempt("the browser's attempt is not ours") from error
+        if time.time() > until:
+            raise BadAttempt("the browser's attempt is too old")
         if not state or not hmac.compare_digest(state.encode(errors="replace"), attempt.state.encode()):
             raise BadAttempt("the answer is for another attempt")
         return attempt

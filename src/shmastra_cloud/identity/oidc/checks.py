@@ -90,7 +90,7 @@ class Checks:
             return await self._users.shut_out(due.user_id, because=MEMBERSHIP)
         if config.admin is not None:
             await self._sessions.set_role(due.user_id, admin=config.admin.holds(claims))
-        return await self._sessions.prolong(kept, AWAY_SECONDS)
+        return await self._sessions.prolong(kept, AWAY_SECONDS, config.longest_seconds)
 
     async def _answer(self, due: Due, call: Awaitable[T]) -> T | None:
         """Return what the provider answers, or None if it is known already what becomes of the session.

@@ -37,6 +37,7 @@ class Config:
     scopes: str | None = None
     check_seconds: float = 45
     session_seconds: float = 3600
+    longest_seconds: float = 30 * 86_400
 
     @classmethod
     def of(cls, settings: Settings) -> Config:
@@ -57,6 +58,7 @@ class Config:
             scopes=settings.oidc_scopes,
             check_seconds=settings.oidc_check_seconds,
             session_seconds=settings.oidc_session_seconds,
+            longest_seconds=settings.session_hours * 3600,
         )
 
     @property

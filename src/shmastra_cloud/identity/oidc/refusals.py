@@ -29,12 +29,6 @@ class Refusal:
     todo: str
 
 
-TOO_MANY = Refusal(
-    429,
-    "Too many attempts",
-    "Somebody at your address has tried to sign in very often within a minute.",
-    "Wait a minute, then try again.",
-)
 _NOT_A_MEMBER = "You are signed in there, but you are not a member here"
 # The provider's words (RFC 6749, 4.1.2.1; OpenID Connect Core, 3.1.2.6), in ours.
 _SAID = {

@@ -15,15 +15,13 @@ from shmastra_cloud.identity.errors import IdentityError
 from shmastra_cloud.identity.oidc.arriving import provided_session, user_of
 from shmastra_cloud.identity.oidc.attempt import ATTEMPT_SECONDS, Attempt, Attempts, attempt_cookie
 from shmastra_cloud.identity.oidc.errors import BadAttempt, BadToken, OidcError, ProviderAway, Refused
-from shmastra_cloud.identity.oidc.refusals import TOO_MANY, refusal_for
+from shmastra_cloud.identity.oidc.refusals import refusal_for
 from shmastra_cloud.identity.oidc.tokens import LOGOUT_SECONDS
 from shmastra_cloud.pages import page
-from shmastra_cloud.peers import client_address
-from shmastra_cloud.returns import safe_return
+from shmastra_cloud.returns import WORKSPACE, safe_return
 from shmastra_cloud.web_context import WebContext, context
 
 if TYPE_CHECKING:
-    from shmastra_cloud.identity.oidc.limit import Limit
     from shmastra_cloud.identity.oidc.provider import Provider
     from shmastra_cloud.identity.oidc.refusals import Refusal
     from shmastra_cloud.identity.oidc.store import ProvidedSessions
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 START, BACKCHANNEL = "/login/oidc", "/login/oidc/backchannel"
-WORKSPACE = "/workspace"
 CODE_CHARACTERS = 4096
 router = APIRouter()
 
@@ -45,7 +42,6 @@ class OidcParts:
     sessions: ProvidedSessions
     users: Users
     attempts: Attempts
-    limit: Limit
 
 
 def parts(request: Request) -> OidcParts:
@@ -87,16 +83,10 @@ async def start(
 @router.get("/login/oidc/callback")
 async def callback(request: Request, here: Here, oidc: Parts) -> Response:
     """Take the provider's answer; somebody who belongs here gets a session."""
-    address = client_address(request.scope, here.settings.trusted_proxies)
-    if wait := oidc.limit.wait(address):
-        response = _show(oidc, TOO_MANY)
-        response.headers["retry-after"] = str(int(wait) + 1)
-        return response
     try:
         response = await _come_in(request, here, oidc)
     except (OidcError, IdentityError) as error:
         log.info("a sign-in is refused: %s (%s)", type(error).__name__, error)
-        oidc.limit.failed(address)
         response = _refuse(oidc, error)
     https = here.settings.https
     response.delete_cookie(attempt_cookie(https=https), path="/", secure=https, httponly=True, samesite="lax")

@@ -8,9 +8,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from shmastra_cloud.database import transaction
+from shmastra_cloud.database import transaction, under_present_key
 from shmastra_cloud.identity.membership import write_arrival
-from shmastra_cloud.identity.sessions import SESSION_LIFE
 from shmastra_cloud.secrets_at_rest import MasterKeyError
 
 if TYPE_CHECKING:
@@ -76,26 +75,38 @@ class ProvidedSessions:
         ]
 
     async def keep(self, due: Due, secret: Secret, seconds: float) -> Due | None:
-        """Keep what the provider gave, and ask again after some seconds; None if the session has ended."""
-        sealed = self.seal(secret)
-        found = await self.pool.fetchval(
-            "update sessions set provider_secret = $3, check_after = now() + make_interval(secs => $4)"
-            " where token_hash = $1 and provider_secret = $2 returning true",
-            due.token_hash,
-            due.sealed,
-            sealed,
-            seconds,
-        )
-        return replace(due, sealed=sealed) if found else None
+        """Keep what the provider gave, and ask again after some seconds; None if the session has ended.
 
-    async def prolong(self, due: Due, life: float) -> None:
-        """Let a session live for ``life`` seconds from now, as the provider has said yes; 30 days in all."""
+        What counts is the secret, not its ciphertext, which changes when the master key is replaced.
+        """
+
+        async def write(pool: Pool) -> Due | None:
+            held = await pool.fetchval(
+                "select provider_secret from sessions where token_hash = $1 for update", due.token_hash
+            )
+            if held != due.sealed and (held is None or self.open(bytes(held)) != self.open(due.sealed)):
+                return None
+            sealed = self.seal(secret)
+            await pool.execute(
+                "update sessions set provider_secret = $2, check_after = now() + make_interval(secs => $3)"
+                " where token_hash = $1",
+                due.token_hash,
+                sealed,
+                seconds,
+            )
+            return replace(due, sealed=sealed)
+
+        return await under_present_key(self.pool, self._vault, write)
+
+    async def prolong(self, due: Due, seconds: float, longest: float) -> None:
+        """Let a session live for some seconds from now, as the provider has said yes; ``longest`` in all."""
         await self.pool.execute(
             "update sessions set expires_at = greatest(expires_at,"
-            " least(created_at + $2, now() + make_interval(secs => $3))) where token_hash = $1",
+            " least(created_at + make_interval(secs => $3), now() + make_interval(secs => $2)))"
+            " where token_hash = $1",
             due.token_hash,
-            SESSION_LIFE,
-            life,
+            seconds,
+            longest,
         )
 
     async def put_off(self, due: Due, seconds: float) -> None:

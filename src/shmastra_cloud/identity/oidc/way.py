@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Request
 from shmastra_cloud.identity.oidc.attempt import Attempts
 from shmastra_cloud.identity.oidc.checks import Checks
 from shmastra_cloud.identity.oidc.config import Config
-from shmastra_cloud.identity.oidc.limit import Limit
 from shmastra_cloud.identity.oidc.provider import HINT_CHARACTERS, Provider
 from shmastra_cloud.identity.oidc.routes import BACKCHANNEL, START, OidcParts, router
 from shmastra_cloud.identity.oidc.store import ProvidedSessions
@@ -29,7 +28,7 @@ def oidc_way(settings: Settings, pool: Pool, vault: Vault, users: Users) -> Way:
     """Return the way through the provider that is set; nothing is asked of it yet."""
     config = Config.of(settings)
     provider, sessions = Provider(config), ProvidedSessions(pool, vault)
-    parts = OidcParts(provider, sessions, users, Attempts(config, vault.fingerprint), Limit())
+    parts = OidcParts(provider, sessions, users, Attempts(vault))
 
     def bind(request: Request) -> None:
         request.state.oidc = parts

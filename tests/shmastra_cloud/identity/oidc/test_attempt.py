@@ -1,20 +1,21 @@
 from __future__ import annotations
 
+import base64
 import time
 
 import pytest
 
-from shmastra_cloud.identity.oidc import BadAttempt, Config
+from shmastra_cloud.identity.oidc import BadAttempt
 from shmastra_cloud.identity.oidc.attempt import Attempt, Attempts, attempt_cookie
+from shmastra_cloud.secrets_at_rest import Vault
 
-CONFIG = Config("https://id", "client", "secret", "https://c", "ID")
-ATTEMPTS = Attempts(CONFIG, b"salt")
+ATTEMPTS = Attempts(Vault(b"k" * 32))
 
 
 def test_what_one_process_seals_another_opens() -> None:
     attempt = Attempt.new("/workspace")
     cookie = ATTEMPTS.seal(attempt)
-    assert Attempts(CONFIG, b"salt").open(cookie, attempt.state) == attempt
+    assert Attempts(Vault(b"k" * 32)).open(cookie, attempt.state) == attempt
     assert attempt.verifier not in cookie
     assert len(cookie) < 1024
     assert 43 <= len(attempt.verifier) <= 128, "RFC 7636, 4.1"
@@ -25,11 +26,18 @@ def test_two_attempts_have_nothing_in_common() -> None:
     assert len({one.state, one.nonce, one.verifier, two.state, two.nonce, two.verifier}) == 6
 
 
-@pytest.mark.parametrize("salt", [b"other", b""])
-def test_what_was_sealed_elsewhere_is_not_believed(salt: bytes) -> None:
+def test_what_was_sealed_elsewhere_or_for_something_else_is_not_believed() -> None:
     attempt = Attempt.new("/workspace")
     with pytest.raises(BadAttempt):
-        ATTEMPTS.open(Attempts(CONFIG, salt).seal(attempt), attempt.state)
+        ATTEMPTS.open(Attempts(Vault(b"o" * 32)).seal(attempt), attempt.state)
+    other = base64.urlsafe_b64encode(Vault(b"k" * 32).seal("{}", "reach")).decode()
+    with pytest.raises(BadAttempt):
+        ATTEMPTS.open(other, attempt.state)
+
+
+def test_an_attempt_survives_a_change_of_the_master_key() -> None:
+    attempt = Attempt.new("/workspace")
+    assert Attempts(Vault(b"n" * 32, b"k" * 32)).open(ATTEMPTS.seal(attempt), attempt.state) == attempt
 
 
 def test_an_answer_must_be_for_the_attempt_that_the_browser_carries() -> None:

@@ -46,6 +46,17 @@ async def test_due_sessions_are_shared_out_and_come_again_when_nobody_finished(
     assert len(await store.take_due(9)) == 6
 
 
+async def test_a_secret_that_was_sealed_anew_meanwhile_is_the_same(
+    store: ProvidedSessions, vault: Vault
+) -> None:
+    await begin(store, vault, "ann")
+    [due] = await store.take_due(9)
+    secret = store.open(due.sealed)
+    assert secret is not None
+    await store.pool.execute("update sessions set provider_secret = $1", store.seal(secret))
+    assert await store.keep(due, Secret("https://id", "ann", "rt2"), 60) is not None
+
+
 async def test_a_session_that_ended_or_changed_meanwhile_is_left_alone(
     store: ProvidedSessions, vault: Vault
 ) -> None:
@@ -66,14 +77,14 @@ async def test_a_session_is_prolonged_up_to_thirty_days_and_never_cut(
     await begin(store, vault, "ann")
     [due] = await store.take_due(9)
     left = "select extract(epoch from expires_at - now())::int from sessions"
-    await store.prolong(due, 3600)
+    await store.prolong(due, 3600, 2_592_000)
     assert 3590 <= await store.pool.fetchval(left) <= 3600
-    await store.prolong(due, 60)
+    await store.prolong(due, 60, 2_592_000)
     assert await store.pool.fetchval(left) > 3500
     await store.pool.execute(
         "update sessions set created_at = now() - interval '30 days' + interval '2 hours'"
     )
-    await store.prolong(due, 10_000_000)
+    await store.prolong(due, 10_000_000, 2_592_000)
     assert 7100 <= await store.pool.fetchval(left) <= 7200
 
 

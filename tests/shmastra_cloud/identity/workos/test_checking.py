@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from tests.doubles.workos import ORGANIZATION
 from tests.shmastra_cloud.identity.workos.conftest import Cloud
@@ -137,3 +139,18 @@ async def test_each_session_is_checked_by_one_process(cloud: Cloud) -> None:
         assert await cloud.checking.check() == 0
         assert await cloud.who(browser) is not None
     assert {one["organization_id"] for one in cloud.double.sessions.values()} == {ORGANIZATION}
+
+
+async def test_a_session_that_another_process_has_at_hand_is_left_to_it(cloud: Cloud) -> None:
+    """Renewed twice, it would be refused the second time, and end."""
+    cloud.double.add_user("ann@example.com")
+    async with cloud.browser() as browser:
+        for _ in range(2):
+            browser.cookies.clear()
+            await cloud.sign_in(browser, "ann@example.com")
+    await cloud.pool.execute(DUE)
+    async with cloud.pool.acquire() as other, other.transaction():
+        await other.execute("select from sessions limit 1 for update")
+        assert await asyncio.wait_for(cloud.checking.check(), 5) == 1
+    assert await cloud.checking.check() == 1
+    assert await cloud.pool.fetchval("select count(*) from sessions") == 2
