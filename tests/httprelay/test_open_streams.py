@@ -89,6 +89,7 @@ async def test_after_a_gap_all_are_asked_about_until_that_can_be_told(
 async def test_what_was_let_in_by_an_older_check_is_checked_again(streams: OpenStreams, judge: Judge) -> None:
     since = streams.news
     streams.suspect("ann")  # while her credential is looked up
+    await settle()
     late = streams.open("ann", "a1", since)
     await settle()
     assert isinstance(late.error, Revoked)

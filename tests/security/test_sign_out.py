@@ -23,7 +23,6 @@ from tests.security.support import (
     start_cloud,
     status,
     stop_cloud,
-    until_closed,
 )
 
 from shmastra_cloud.database import open_pool
@@ -33,6 +32,7 @@ from shmastra_cloud.settings import Settings
 from shmastra_cloud.workspaces import Workspaces
 
 WITHIN = 1.0
+LONG = {"SHMASTRA_PROVIDER_SECONDS": "120"}  # a stream that says nothing goes on for all of a test
 RUN = b'data: {"type":"start","runId":"run-1","from":"AGENT"}\n\n'
 ANSWER = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 BODY = b'{"model":"m","stream":true,"messages":[]}'
@@ -42,7 +42,9 @@ def hold(connection: socket.socket, received: Received) -> None:
     """Answer with a stream that goes on until the other side leaves."""
     begun = ANSWER if b"chat/completions" in received.head else RUN
     connection.sendall(EVENTS + chunk(begun if received.head.startswith(b"POST") else b"data: 1\n\n"))
-    until_closed(connection)
+    connection.settimeout(120)
+    while connection.recv(65536):
+        continue
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +52,11 @@ def clouds(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Two web processes over one database, as behind a load balancer."""
     folder, dsn = tmp_path_factory.mktemp("clouds"), asyncio.run(new_database(postgres))
     with contextlib.ExitStack() as stack:
-        one = start_cloud(dsn, folder / "one")
+        one = start_cloud(dsn, folder / "one", **LONG)
         stack.callback(stop_cloud, one)
         (folder / "two").mkdir()
         shutil.copy2(folder / "one/master.key", folder / "two/master.key")
-        two = start_cloud(dsn, folder / "two")
+        two = start_cloud(dsn, folder / "two", **LONG)
         stack.callback(stop_cloud, two)
         for cloud in (one, two):
             cloud.engine.answer = cloud.provider.answer = hold
@@ -270,12 +272,13 @@ def test_what_ended_while_nobody_listened_is_cut_when_somebody_does_again(
         await asyncio.sleep(0.3)
         assert all(stream.ended_at is None for stream in (*out.streams, *out.calls))
         await users.pool.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
-            " and query like 'LISTEN%' or query = 'select 1' and pid <> pg_backend_pid()"
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
         )
 
     run(clouds[0], unheard)
     since = time.monotonic()
     for stream in (*out.streams, *out.calls):
         stream.ends_within(5.0, since)
-    assert all(stream.ended_at is None for stream in (*stays.streams, *stays.calls))
+    for stream in (*stays.streams, *stays.calls):  # all but the events of a sandbox need no database
+        assert stream.ended_at is None or b"event: status" in stream.data, stream.data[-900:]

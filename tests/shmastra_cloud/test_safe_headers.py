@@ -32,6 +32,23 @@ async def test_what_an_answer_does_not_say_itself_is_added(kind: str) -> None:
     assert body["body"] == b"x"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("referrer-policy", "same-origin"),
+        ("cache-control", "no-store"),
+    ],
+)
+def test_nothing_is_missing_from_what_every_answer_says(name: str, value: str) -> None:
+    assert DEFAULTS[name] == value
+    assert "default-src 'none'" in DEFAULTS["content-security-policy"]
+    assert "camera=()" in DEFAULTS["permissions-policy"]
+
+
 async def test_the_gateway_has_headers_of_its_own() -> None:
     start, _ = await answered("/api/gateway/openai/v1/models")
     assert start["headers"] == ()
