@@ -11,7 +11,7 @@ from shmastra_cloud.settings import load_settings
 NAMES = {
     "python", "kernel", "privileges", "user_namespaces", "runc", "mmdebstrap", "seccomp", "cgroups", "disk",
     "node", "studio", "template", "cloud", "database", "sandboxes", "master_key", "providers", "public_url",
-    "sign_in",
+    "sign_in", "mail",
 }  # fmt: skip
 OF_DATABASE = {
     "database_version", "database_rights", "database_notifications", "database_schema", "database_privacy",
