@@ -11,7 +11,7 @@ random() { head -c "$1" /dev/urandom | base64 -w0; }
 [ -s secrets/DATABASE_URL ] ||
     printf 'postgresql://shmastra:%s@postgres:5432/shmastra' "$(cat secrets/POSTGRES_PASSWORD)" >secrets/DATABASE_URL
 [ -s secrets/SHMASTRA_MASTER_KEY ] || random 32 >secrets/SHMASTRA_MASTER_KEY
-for name in E2B_API_KEY OPENAI_API_KEY WORKOS_API_KEY; do
+for name in E2B_API_KEY OPENAI_API_KEY WORKOS_API_KEY WORKOS_WEBHOOK_SECRET; do
     [ -e "secrets/$name" ] || : >"secrets/$name"
     [ -s "secrets/$name" ] || echo "put yours into $(pwd)/secrets/$name (empty: it is not used), and run this again"
 done

@@ -58,7 +58,12 @@ def test_the_cloud_is_shut_in_and_its_secrets_are_files() -> None:
         assert one == {"file": f"./secrets/{name}"}
     for name in ("migrate", "worker"):
         assert SERVICES[name]["secrets"] == ["DATABASE_URL", "SHMASTRA_MASTER_KEY", "E2B_API_KEY"]
-    known = constants(ROOT / "src") | {"POSTGRES_PASSWORD", "WORKOS_API_KEY", "WORKOS_COOKIE_PASSWORD"}
+    known = constants(ROOT / "src") | {
+        "POSTGRES_PASSWORD",
+        "WORKOS_API_KEY",
+        "WORKOS_COOKIE_PASSWORD",
+        "WORKOS_WEBHOOK_SECRET",
+    }
     assert set(COMPOSE["secrets"]) <= known
 
 
