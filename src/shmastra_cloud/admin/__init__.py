@@ -6,20 +6,29 @@ database can be reached, and to admins elsewhere under ``/api/manage``; `doors.p
 
 from fastapi import APIRouter
 
-from shmastra_cloud.admin import audit, budgets, inside, master_key, models, sandboxes, state, tokens, users
+from shmastra_cloud.admin import (
+    audit,
+    budgets,
+    inside,
+    master_key,
+    models,
+    sandboxes,
+    state,
+    tokens,
+    users,
+)
 from shmastra_cloud.admin.callers import Callers
-from shmastra_cloud.admin.doors import COMMAND_LINE, AtSocket, InProcess
+from shmastra_cloud.admin.doors import AtSocket, InProcess
 from shmastra_cloud.admin.gate import ManageGate
 from shmastra_cloud.admin.master_key import replace_master_key
 from shmastra_cloud.admin.parts import AdminParts
 from shmastra_cloud.admin.peers import PeerProtocol
 
 router = APIRouter()
-for part in (users, budgets, sandboxes, inside, state, models, audit, master_key, tokens):
+for part in (users, budgets, sandboxes, inside, state, models, audit, tokens, master_key):
     router.include_router(part.router)
 
 __all__ = [
-    "COMMAND_LINE",
     "AdminParts",
     "AtSocket",
     "Callers",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel, Field
 
-from shmastra_cloud.admin.parts import Parts
+from shmastra_cloud.admin.parts import Parts, Who
 from shmastra_cloud.audit import Asked, read
 
 router = APIRouter()
@@ -15,6 +16,24 @@ router = APIRouter()
 LINES = 100
 MAX_LINES = 1000
 Word = Annotated[str, Query(max_length=320)]
+
+
+class Note(BaseModel):
+    """What a command has done by itself on the cloud's machine."""
+
+    action: Literal["template.build"]
+    target: Annotated[str, Field(max_length=320)]
+    failed: bool = False
+
+
+@router.post("/audit", status_code=201)
+async def note(here: Parts, who: Who, noted: Note) -> dict[str, str]:
+    """Write down what was done on the machine, for whoever did it there."""
+    if not who.on_the_machine:
+        text = "What is done on the cloud's machine is told from there."
+        raise HTTPException(403, {"error": text, "code": "elsewhere"})
+    await here.audit.record(who, noted.action, noted.target, failed=noted.failed)
+    return {"action": noted.action}
 
 
 @router.get("/audit")

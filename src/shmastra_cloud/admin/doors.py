@@ -5,17 +5,15 @@ The routes are the same behind all of them; what may be asked of the cloud's mac
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from shmastra_cloud.admin.peers import PEER
-from shmastra_cloud.audit import Actor
+from shmastra_cloud.audit import Actor, this_user
 
 if TYPE_CHECKING:
     from shmastra_cloud.web_process import Asgi, Receive, Scope, Send
 
 SOCKET = "socket"
-COMMAND_LINE = "command line"
 
 
 class AtSocket:
@@ -38,5 +36,5 @@ class InProcess:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        scope.setdefault("state", {})["actor"] = Actor.of_uid(os.getuid(), COMMAND_LINE)
+        scope.setdefault("state", {})["actor"] = this_user()
         await self._app(scope, receive, send)

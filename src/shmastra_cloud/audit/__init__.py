@@ -6,7 +6,8 @@ that has no second line was cut off, and may or may not have happened.
 """
 
 from shmastra_cloud.audit.actor import Actor
+from shmastra_cloud.audit.elsewhere import COMMAND_LINE, record_in, this_user
 from shmastra_cloud.audit.log import Act, AuditLog
 from shmastra_cloud.audit.reading import Asked, read
 
-__all__ = ["Act", "Actor", "Asked", "AuditLog", "read"]
+__all__ = ["COMMAND_LINE", "Act", "Actor", "Asked", "AuditLog", "read", "record_in", "this_user"]

@@ -28,6 +28,8 @@ LEFT_OUT = frozenset(
         "sessions",
         "login_links",
         "workos_codes",
+        "api_tokens",
+        "device_logins",
         "sign_in_attempts",
         "rate_windows",
         "stream_slots",

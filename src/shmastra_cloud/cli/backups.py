@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shmastra_cloud.cli.common import Commands, Json, settings
+from shmastra_cloud.cli.common import Commands, Json, here_only, settings
 from shmastra_cloud.cli.printing import plain, print_json
 from shmastra_cloud.progress import Progress
 
@@ -26,6 +26,7 @@ def add_to(app: Commands) -> None:
     app.command("restore")(restore_command)
 
 
+@here_only
 def backup_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; - is standard output.")],
     *,
@@ -60,6 +61,7 @@ def backup_command(
         _tell("without that key its virtual keys cannot be read, and everybody has to be given a new one")
 
 
+@here_only
 def restore_command(
     file: File,
     *,

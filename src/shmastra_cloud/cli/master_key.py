@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import time
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
@@ -101,8 +100,8 @@ def _last(answer: httpx.Response) -> dict[str, Any]:
 
 
 async def _directly(found: Settings, given: str | None) -> dict[str, Any]:
-    from shmastra_cloud.admin import COMMAND_LINE, replace_master_key
-    from shmastra_cloud.audit import Actor
+    from shmastra_cloud.admin import replace_master_key
+    from shmastra_cloud.audit import this_user
     from shmastra_cloud.database import check_schema, open_pool
     from shmastra_cloud.secrets_at_rest import decode_key, load_vault
 
@@ -110,8 +109,7 @@ async def _directly(found: Settings, given: str | None) -> dict[str, Any]:
     vault, pool = load_vault(found), await open_pool(dsn(found), patience=5, size=2)
     try:
         await check_schema(pool)
-        who = Actor.of_uid(os.getuid(), COMMAND_LINE)
-        done = await replace_master_key(pool, vault, who, Shown(), key)
+        done = await replace_master_key(pool, vault, this_user(), Shown(), key)
     finally:
         await pool.close()
     return {"new": done.new, "old": done.old, "secrets": done.secrets, "moved": done.moved}

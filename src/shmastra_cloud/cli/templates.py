@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shmastra_cloud.cli.common import Failed, Json, group, here_only, settings
+from shmastra_cloud.cli.ask import ask
+from shmastra_cloud.cli.common import Failed, Json, dsn, group, here_only, settings
 from shmastra_cloud.cli.printing import print_fields, print_json, print_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from shmastra_cloud.settings import Settings
 
 template = group("What sandboxes start from.")
 
+BUILD = "template.build"  # in the audit log
 NONE_YET = "No template is built yet. `shmastra template build` builds it; `shmastra up` does so too."
 
 
@@ -27,10 +34,33 @@ def template_build(
     from shmastra_cloud.start_up import ensure_studio, ensure_template
 
     found = settings()
-    if studio or not found.local_engine:
-        ensure_studio(found.data.resolve(), typer.echo)
-    else:
-        ensure_template(found.data.resolve(), typer.echo)
+    with _written_down(found):
+        if studio or not found.local_engine:
+            ensure_studio(found.data.resolve(), typer.echo)
+        else:
+            ensure_template(found.data.resolve(), typer.echo)
+
+
+@contextmanager
+def _written_down(found: Settings) -> Iterator[None]:
+    """Note in the audit log how the build ended."""
+    try:
+        yield
+    except BaseException:
+        _note(found, failed=True)
+        raise
+    _note(found, failed=False)
+
+
+def _note(found: Settings, *, failed: bool) -> None:
+    """Have the cloud write it down or, where none runs, write it into its database, if there is one."""
+    from shmastra_cloud.audit import record_in
+
+    try:
+        ask("POST", "/audit", {"action": BUILD, "target": found.template, "failed": failed})
+    except Failed:
+        if found.database_url is not None:
+            asyncio.run(record_in(dsn(found), BUILD, found.template, failed=failed))
 
 
 @template.command("list")

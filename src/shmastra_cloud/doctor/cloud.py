@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from shmastra_cloud.doctor.check import Check, failed, ok, warning
 from shmastra_cloud.doctor.database import check_database, check_stopped_database
+from shmastra_cloud.doctor.mail import mail
 from shmastra_cloud.doctor.public import certificate, reach
 from shmastra_cloud.doctor.sign_in import sign_in
 from shmastra_cloud.gateway import BadConfiguration, providers_from_env, read_own_prices, tiers_from_env
-from shmastra_cloud.mail import MailAway, MailError, probe
 from shmastra_cloud.secrets_at_rest import load_vault
 from shmastra_cloud.settings import LOOPBACK
 from shmastra_cloud.workspaces import Engine, EngineError
@@ -113,20 +113,6 @@ def public_url(settings: Settings) -> Check:
         fix = "Put TLS in front and set SHMASTRA_PUBLIC_URL to its https:// address."
         return warning("public_url", f"{settings.public_url} sends sessions unencrypted", fix)
     return ok("public_url", settings.public_url)
-
-
-async def mail(settings: Settings) -> Check:
-    """Ask the mail server whether it lets us in; no message is sent."""
-    server = settings.smtp
-    if server is None:
-        return ok("mail", "none: links are printed, not mailed (SHMASTRA_SMTP_URL is not set)")
-    try:
-        await probe(server)
-    except MailAway as error:
-        return warning("mail", str(error), "Is SHMASTRA_SMTP_URL right, and may this machine reach it?")
-    except MailError as error:
-        return warning("mail", str(error), "Correct SHMASTRA_SMTP_URL and start again.")
-    return ok("mail", f"{server.shown}, from {server.sender.addr_spec}")
 
 
 def _service(settings: Settings) -> str:

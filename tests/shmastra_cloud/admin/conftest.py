@@ -10,6 +10,7 @@ from tests.doubles.engine import Works
 
 from shmastra_cloud import admin as feature
 from shmastra_cloud.app import _control, admin_parts
+from shmastra_cloud.audit import Actor
 from shmastra_cloud.database import Pool
 from shmastra_cloud.secrets_at_rest import Vault
 from shmastra_cloud.settings import load_settings
@@ -39,3 +40,14 @@ async def administering(
     transport = httpx.ASGITransport(door(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
         yield client
+
+
+class Elsewhere:
+    """The door of an admin who is not on the machine."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        scope.setdefault("state", {})["actor"] = Actor("user", "ann@example.com", "1", "10.0.0.1")
+        await self._app(scope, receive, send)

@@ -12,6 +12,7 @@ import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from tests.doubles.engine import Works
+from tests.shmastra_cloud.admin.conftest import Elsewhere, administering
 
 from shmastra_cloud import admin as feature
 from shmastra_cloud.database import Pool
@@ -36,6 +37,7 @@ CASES: list[tuple[str, str, str, dict[str, Any] | None, str, str]] = [
     ("PUT", "/users/{email}/models", f"/users/{BOB}/models", {"patterns": ["a/*"]}, "models.change", "done"),
     ("PUT", "/models", "/models", {"patterns": ["a/*"]}, "models.change", "done"),
     ("PUT", "/budgets/{who}", f"/budgets/{BOB}", {"usd_per_day": 1}, "budget.change", "done"),
+    ("POST", "/audit", "/audit", {"action": "template.build", "target": "laptop"}, "template.build", "done"),
     ("POST", "/tokens/{token_id}/revoke", f"/tokens/{TOKEN}/revoke", None, "token.revoke", "done"),
     ("POST", "/users/{email}/remove", f"/users/{BOB}/remove", None, "user.remove", "done"),
     ("POST", "/sandboxes/{name}/pause", f"/sandboxes/{ANN}/pause", None, "sandbox.pause", "done"),
@@ -149,12 +151,11 @@ async def test_each_leaves_its_line(admin: httpx.AsyncClient, pool: Pool, sandbo
         last = line["id"]
         assert (line["action"], line["outcome"]) == (action, outcome), path
         assert (line["actor_kind"], line["origin"]) == ("os", "command line")
-        for_all = path in ("/models", "/master-key/rotate")
         wanted = (
             "laptop"
-            if str(TOKEN) in path
+            if str(TOKEN) in path or path == "/audit"
             else "organization"
-            if for_all
+            if path in ("/models", "/master-key/rotate")
             else BOB
             if BOB in path or path == "/users"
             else ANN
@@ -185,5 +186,17 @@ async def test_what_is_refused_has_no_line_and_the_log_is_looked_through(
         )
         == 1
     )
+    for nonsense in (
+        {"action": "user.invite", "target": "x"},
+        {"action": "template.build", "target": "x" * 400},
+    ):
+        assert (await admin.post("/audit", json=nonsense)).status_code == 400
     for wrong in ("limit=0", "limit=5000", "before=0", f"before={2**64}", "since=moon", f"who={'x' * 400}"):
         assert (await admin.get(f"/audit?{wrong}")).status_code == 400
+
+
+async def test_nobody_elsewhere_writes_lines(pool: Pool, vault: Vault, engine: Works) -> None:
+    async with administering(pool, vault, engine, Elsewhere) as elsewhere:
+        answer = await elsewhere.post("/audit", json={"action": "template.build", "target": "x"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "elsewhere")
+    assert await pool.fetchval("select count(*) from audit_log") == 0

@@ -2,10 +2,9 @@ from typing import Any
 
 import httpx
 from tests.doubles.engine import Works
-from tests.shmastra_cloud.admin.conftest import administering
+from tests.shmastra_cloud.admin.conftest import Elsewhere, administering
 from tests.support.mail_server import mail_server
 
-from shmastra_cloud.audit import Actor
 from shmastra_cloud.database import Pool
 from shmastra_cloud.identity import Users, spend_link
 from shmastra_cloud.secrets_at_rest import Vault
@@ -81,17 +80,6 @@ async def test_links_are_mailed_where_mail_is_configured_and_wanted(
         refused = (await admin.post("/users/ann@example.com/link")).json()
         assert (refused["mailed"], "answer 550" in refused["mail_error"]) == (False, True)
         assert await spend_link(pool, refused["url"].rsplit("/", 1)[1])  # the link is good all the same
-
-
-class Elsewhere:
-    """The door of an admin who is not on the machine."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        scope.setdefault("state", {})["actor"] = Actor("user", "ann@example.com", "1", "10.0.0.1")
-        await self._app(scope, receive, send)
 
 
 async def test_with_a_provider_a_link_is_for_an_admin_in_an_emergency_and_made_on_the_machine(

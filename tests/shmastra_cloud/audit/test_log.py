@@ -56,13 +56,15 @@ async def test_what_takes_longer_has_a_line_before_and_one_after(
     with pytest.raises(LookupError):
         await failing()
 
+    begun = asyncio.Event()
+
     async def cut() -> None:
         async with log.around(ROOT, "sandbox.exec"):
+            begun.set()
             await asyncio.sleep(60)
 
     going = asyncio.create_task(cut())
-    while len(await lines(pool)) < 5:
-        await asyncio.sleep(0.01)
+    await begun.wait()
     going.cancel()
     with pytest.raises(asyncio.CancelledError):
         await going
