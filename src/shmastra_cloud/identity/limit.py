@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIGN_IN = "/login/"
+NO_WAY_IN = (404, 405, 413)  # nothing was tried
+
+
+def _has_failed(status: int) -> bool:
+    return 400 <= status < 500 and status not in NO_WAY_IN
 
 
 class SignInLimit:
-    """Answers 429 on each route to sign in by, once too many attempts failed: were answered 400 to 499."""
+    """Answers 429 on each route to sign in by, once too many attempts were refused there."""
 
     def __init__(self, app: Asgi, here: WebContext) -> None:
         self._app, self._here = app, here
@@ -35,7 +40,7 @@ class SignInLimit:
         address = client_address(scope, self._here.settings.trusted_proxies)
 
         async def counting(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
+            if message["type"] == "http.response.start" and _has_failed(message["status"]):
                 await self._failed(address)
             await send(message)
 

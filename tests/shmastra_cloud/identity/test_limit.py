@@ -52,6 +52,13 @@ async def test_who_fails_too_often_is_told_to_wait_on_a_plain_page_and_elsewhere
     assert (await browser.post(f"/login/link/{token}")).status_code == 429
 
 
+async def test_what_is_no_way_in_is_no_attempt(browser: httpx.AsyncClient, pool: Pool) -> None:
+    for _ in range(2 * BOUND):
+        assert (await browser.get("/login/nothing")).status_code == 404
+        assert (await browser.put("/login/link/x")).status_code == 405
+    assert await pool.fetchval("select count(*) from sign_in_attempts") == 0
+
+
 async def test_signing_in_is_no_failure_however_often(
     browser: httpx.AsyncClient, pool: Pool, vault: Vault
 ) -> None:
