@@ -24,4 +24,5 @@ async def test_a_database_without_a_log_is_no_reason_to_fail(
 ) -> None:
     await announce_in(empty_dsn, "backup.make", "/b")
     await announce_in("postgresql://nobody@/none?host=/nonexistent", "backup.make", "/b")
-    assert [message[:24] for message in caplog.messages] == ["that backup.make was don"] * 2
+    told = [message[:24] for message in caplog.messages if message.startswith("that backup.make")]
+    assert told == ["that backup.make was don"] * 2
