@@ -15,15 +15,6 @@ create table if not exists public.sign_in_attempts (
 );
 alter table public.sign_in_attempts enable row level security;
 
--- Sessions that have expired are told of too: whatever they let in may still be open.
-create or replace function public.notify_session() returns trigger language plpgsql set search_path = '' as $$
-begin
-  if tg_op = 'DELETE' or new.expires_at < old.expires_at or new.user_id <> old.user_id then
-    perform pg_catalog.pg_notify('session', pg_catalog.encode(old.token_hash, 'hex'));
-  end if;
-  return null;
-end $$;
-
 do $$
 declare grantee text;
 begin

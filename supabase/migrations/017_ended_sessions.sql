@@ -1,7 +1,7 @@
 -- Shmastra Cloud, schema 017: every web process hears of a session that ends, so that none remembers it.
 -- Safe to paste by hand into a Supabase SQL editor and safe to run again.
 
--- The same function as in 010, whichever of the two came first.
+-- Sessions that have expired are told of too: whatever they let in may still be open.
 create or replace function public.notify_session() returns trigger language plpgsql set search_path = '' as $$
 begin
   if tg_op = 'DELETE' or new.expires_at < old.expires_at or new.user_id <> old.user_id then
